@@ -1,0 +1,1 @@
+"""The assets: thin functions that read input, call `ml`, call a resource, and return value and metadata."""

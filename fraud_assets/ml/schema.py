@@ -1,0 +1,112 @@
+"""The labelled table that travels through the graph, with the role of each of its columns."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+Label = bool | int | float | str
+
+# One key in the Parquet schema's metadata holds everything that we say about a table.
+_INFO_KEY = b"fraud_assets"
+
+
+class DataError(ValueError):
+    """Input that can't be worked with; the message names the object, the column, the rows and what was expected."""
+
+
+@dataclass(frozen=True)
+class ColumnRoles:
+    """What each column of a transaction table is used for.
+
+    Attributes:
+        label: the column with the binary outcome.
+        positive_label: the value of `label` that means fraud.
+        entity: the card, customer or account that a row belongs to, or None.
+        time: when the transaction took place, or None.
+        features: the columns that a model sees, in this order.
+        categorical: those of `features` that are categories (strings); all others are numbers or booleans.
+    """
+
+    label: str
+    positive_label: Label
+    entity: str | None = None
+    time: str | None = None
+    features: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = field(default=())
+
+    @property
+    def columns(self) -> list[str]:
+        """All columns that have a role: label, entity, time, then the features."""
+        return [c for c in (self.label, self.entity, self.time) if c is not None] + list(self.features)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A validated table of transactions; row i of every view is row i of `table`, and i is the row's id.
+
+    Attributes:
+        table: one row a transaction, exactly the columns of `roles.columns`.
+        roles: what each column is used for.
+        version: digest of the content and the roles; equal content has an equal version.
+    """
+
+    table: pa.Table
+    roles: ColumnRoles
+    version: str
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def X(self) -> pd.DataFrame:
+        """The feature columns as they came (numbers, booleans, strings, missing values)."""
+        return self.table.select(list(self.roles.features)).to_pandas()
+
+    @property
+    def y(self) -> np.ndarray:
+        """The label, shape (rows,), int8: 1 is fraud."""
+        label = self.table.column(self.roles.label).to_pandas()
+        return np.asarray(label == self.roles.positive_label, dtype=np.int8)
+
+    @property
+    def entity(self) -> pd.Series | None:
+        """The entity of each row, or None where the data has no such column."""
+        return None if self.roles.entity is None else self.table.column(self.roles.entity).to_pandas()
+
+    @property
+    def time(self) -> pd.Series | None:
+        """The time of each row (datetime64), or None where the data has no such column."""
+        return None if self.roles.time is None else self.table.column(self.roles.time).to_pandas()
+
+    def to_arrow(self) -> pa.Table:
+        """The table with roles and version in its schema's metadata, as it is stored."""
+        return with_info(self.table, {"roles": asdict(self.roles), "version": self.version})
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> "Dataset":
+        """The inverse of `to_arrow`."""
+        info = read_info(table)
+        roles = ColumnRoles(**info["roles"])
+        roles = replace(roles, features=tuple(roles.features), categorical=tuple(roles.categorical))
+        return cls(table, roles, info["version"])
+
+
+def with_info(table: pa.Table, info: Mapping[str, Any]) -> pa.Table:
+    """`table` with `info` (JSON types only) in its schema's metadata, where Parquet keeps it."""
+    metadata = dict(table.schema.metadata or {})
+    metadata[_INFO_KEY] = json.dumps(info, sort_keys=True).encode()
+    return table.replace_schema_metadata(metadata)
+
+
+def read_info(table: pa.Table) -> dict[str, Any]:
+    """What `with_info` stored; a table without it raises DataError."""
+    metadata = table.schema.metadata or {}
+    if _INFO_KEY not in metadata:
+        raise DataError("the table carries no metadata of fraud_assets: it was not written by this graph")
+    info: dict[str, Any] = json.loads(metadata[_INFO_KEY])
+    return info
