@@ -65,7 +65,8 @@ class Dataset:
     @property
     def X(self) -> pd.DataFrame:
         """The feature columns as they came (numbers, booleans, strings, missing values)."""
-        return self.table.select(list(self.roles.features)).to_pandas()
+        frame: pd.DataFrame = self.table.select(list(self.roles.features)).to_pandas()
+        return frame
 
     @property
     def y(self) -> np.ndarray:
