@@ -1,0 +1,60 @@
+"""How good predictions are: the metrics of a trial and of a holdout, and the decision threshold."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+
+Metric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "average_precision"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+
+
+def direction(metric: Metric) -> Literal["min", "max"]:
+    """Whether less or more of `metric` is better."""
+    return "min" if metric == "log_loss" else "max"
+
+
+def score(y: np.ndarray, probability: np.ndarray, threshold: float = 0.5) -> dict[Metric, float]:
+    """The seven metrics of predictions, by scikit-learn.
+
+    Args:
+        y: labels, shape (rows,), 0 or 1; both must occur.
+        probability: predicted probability of fraud, shape (rows,).
+        threshold: a row is called fraud where its probability is at least this.
+    """
+    from sklearn import metrics
+
+    label = (probability >= threshold).astype(np.int8)
+    return {
+        "accuracy": float(metrics.accuracy_score(y, label)),
+        "precision": float(metrics.precision_score(y, label, zero_division=0)),
+        "recall": float(metrics.recall_score(y, label)),
+        "f1": float(metrics.f1_score(y, label)),
+        "roc_auc": float(metrics.roc_auc_score(y, probability)),
+        "log_loss": float(metrics.log_loss(y, probability)),
+        "average_precision": float(metrics.average_precision_score(y, probability)),
+    }
+
+
+def best_f1_threshold(y: np.ndarray, probability: np.ndarray) -> float:
+    """The threshold on `probability` with the highest F1 on these rows.
+
+    It must be chosen on rows that the model was not fitted on, and not on those that judge it.
+    """
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, thresholds = precision_recall_curve(y, probability)
+    # The curve's last point (precision 1, recall 0) belongs to no threshold.
+    total = precision[:-1] + recall[:-1]
+    f1 = np.divide(2 * precision[:-1] * recall[:-1], total, out=np.zeros_like(total), where=total > 0)
+    return float(thresholds[int(np.argmax(f1))])
+
+
+def summarize_folds(scores: Sequence[Mapping[Metric, float]]) -> dict[str, float]:
+    """The mean of each metric over folds under its own name, and its standard deviation as `<metric>_std`."""
+    summary: dict[str, float] = {}
+    for metric in METRICS:
+        values = [fold[metric] for fold in scores]
+        summary[metric] = float(np.mean(values))
+        summary[f"{metric}_std"] = float(np.std(values))
+    return summary

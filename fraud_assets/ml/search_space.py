@@ -1,0 +1,86 @@
+"""Define-by-run search spaces: what a trial may try.
+
+A space is a function of an Optuna trial (https://optuna.readthedocs.io, "Pythonic search space"): each `suggest_*` call
+names one parameter, and a parameter that makes no sense for what was suggested before is not asked for. What the
+function returns is added to the trial's configuration as constants.
+
+A parameter is either `resampler` (see `resample.RESAMPLERS`) or one of XGBoost's
+(https://xgboost.readthedocs.io/en/stable/parameter.html); `n_estimators` is the number of boosting rounds.
+"""
+
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+Suggest = Callable[["Trial"], Mapping[str, Any] | None]
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A search space and the point in it that means "nothing was tuned".
+
+    Attributes:
+        name: what the user wrote: a name in `SEARCH_SPACES` or an import path.
+        suggest: the define-by-run function.
+        defaults: XGBoost's own defaults, as a point of this space; scored as the first trial, so that every result can
+            be compared with not having tuned at all. None where the space's author gave none.
+    """
+
+    name: str
+    suggest: Suggest
+    defaults: Mapping[str, Any] | None = None
+
+
+def article(trial: "Trial") -> dict[str, Any]:
+    """The published space: a resampler, a booster, L1 and L2, and for the tree boosters the shape of the trees."""
+    trial.suggest_categorical("resampler", ["allknn", "smote", "passthrough"])
+    booster = trial.suggest_categorical("booster", ["gbtree", "gblinear", "dart"])
+    trial.suggest_float("lambda", 1e-8, 1.0, log=True)
+    trial.suggest_float("alpha", 1e-8, 1.0, log=True)
+    if booster != "gblinear":
+        trial.suggest_int("max_depth", 3, 10)
+        trial.suggest_float("eta", 1e-3, 0.3, log=True)
+        trial.suggest_float("gamma", 1e-8, 1.0, log=True)
+        trial.suggest_categorical("grow_policy", ["depthwise", "lossguide"])
+    return {"objective": "binary:logistic"}
+
+
+# XGBoost's defaults for alpha and gamma are 0, which a logarithmic range has not: its lower end stands for them.
+_ARTICLE_DEFAULTS = {
+    "resampler": "passthrough",
+    "booster": "gbtree",
+    "lambda": 1.0,
+    "alpha": 1e-8,
+    "max_depth": 6,
+    "eta": 0.3,
+    "gamma": 1e-8,
+    "grow_policy": "depthwise",
+}
+
+SEARCH_SPACES = {"article": SearchSpace("article", article, _ARTICLE_DEFAULTS)}
+
+
+def resolve_search_space(name: str) -> SearchSpace:
+    """The space called `name`: one of `SEARCH_SPACES`, or `package.module:function` for a user's own.
+
+    A function with an attribute `defaults` (a mapping) brings its own default point.
+
+    Raises:
+        ValueError: there is no such space; the message says what would be accepted.
+    """
+    if name in SEARCH_SPACES:
+        return SEARCH_SPACES[name]
+    expected = f"expected one of {sorted(SEARCH_SPACES)} or an import path such as 'my_package.spaces:my_space'"
+    if ":" not in name:
+        raise ValueError(f"search_space {name!r} is unknown: {expected}")
+    try:
+        suggest = pkgutil.resolve_name(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"search_space {name!r} can't be imported ({error}): {expected}") from error
+    if not callable(suggest):
+        raise ValueError(f"search_space {name!r} is a {type(suggest).__name__}, not a function of an Optuna trial")
+    return SearchSpace(name, suggest, getattr(suggest, "defaults", None))
