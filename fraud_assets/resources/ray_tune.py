@@ -1,0 +1,214 @@
+"""Ray: connects to a cluster or starts one, and runs one Tune experiment on it."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import Field
+
+from fraud_assets.ml.evaluate import Metric, direction
+from fraud_assets.ml.search_space import SearchSpace
+from fraud_assets.ml.study import StudyData
+from fraud_assets.resources.object_store import Location
+from fraud_assets.resources.trials import TrialListener, TrialRecord, TrialStatus
+
+if TYPE_CHECKING:
+    from ray.tune import ResultGrid
+
+# Settings that Ray reads from the environment of the process that drives it.
+_RAY_ENVIRONMENT = {
+    # Tune's own handler swallows Dagster's Terminate: fit() returns early, and the step succeeds with fewer trials.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # Trials read nothing from the working directory; a search space's module has to be found from there, though.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Tune's newer console output draws its tables even at verbosity 0; the step's log has the progress.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # Otherwise each start warns that a later version will not hide GPUs from tasks that asked for none.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Otherwise tune warns of interfaces of ray.train that we don't use.
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One Tune experiment.
+
+    Attributes:
+        name: of its folder below `storage`.
+        storage: where Tune keeps results and its own state.
+        space: what a trial may try.
+        study: what a trial is fitted and scored on.
+        metric: what the search improves.
+        trials: how many configurations are tried.
+        seed: of the search.
+        max_concurrent: how many trials are under way at a time, at most.
+        cpus_per_trial: CPUs, and so threads, of one trial.
+        gpus_per_trial: GPUs of one trial.
+        time_budget_s: no trial goes on after so many seconds; None for no limit.
+    """
+
+    name: str
+    storage: Location
+    space: SearchSpace
+    study: StudyData
+    metric: Metric
+    trials: int
+    seed: int
+    max_concurrent: int
+    cpus_per_trial: float
+    gpus_per_trial: float
+    time_budget_s: float | None
+
+
+class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Ray, and Tune on it. Nothing is started or connected before an experiment is run."""
+
+    address: str | None = Field(
+        default=None,
+        description=(
+            "Address of a running Ray cluster, as ray.init takes it. Default: the environment variable RAY_ADDRESS, "
+            "else Ray is started on this machine for the duration of the tuning."
+        ),
+    )
+    num_cpus: int | None = Field(
+        default=None, ge=1, description="CPUs of the Ray that is started on this machine. Default: all of them."
+    )
+    dashboard: bool = Field(default=False, description="Start Ray's dashboard with the Ray on this machine.")
+    runtime_env: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Ray's runtime environment for a cluster whose machines lack this package: pip, py_modules, …",
+    )
+
+    @contextmanager
+    def connect(self) -> Iterator[None]:
+        """Be connected to Ray; what was started here is shut down at the end, what was found is left as it was.
+
+        Raises:
+            ConnectionError: the cluster of `address` doesn't answer.
+        """
+        with _environment(_RAY_ENVIRONMENT):
+            import ray
+
+            if ray.is_initialized():
+                yield
+                return
+            address = self.address or os.environ.get("RAY_ADDRESS")
+            # Without an address, ray.init would join any cluster that somebody else runs on this machine.
+            local: dict[str, Any] = {"num_cpus": self.num_cpus, "include_dashboard": self.dashboard}
+            try:
+                ray.init(
+                    address or "local",
+                    runtime_env=self.runtime_env or None,
+                    log_to_driver=False,
+                    configure_logging=False,
+                    **({} if address else local),
+                )
+            except ConnectionError as error:
+                raise ConnectionError(f"Ray at {address} can't be reached ({error}): check RAY_ADDRESS") from error
+            try:
+                yield
+            finally:
+                ray.shutdown()
+
+    def run(self, experiment: Experiment, listeners: Sequence[TrialListener] = ()) -> list[TrialRecord]:
+        """Run an experiment to its end; `connect` has to be entered.
+
+        Returns:
+            All trials, whatever became of them, in the order in which they were suggested.
+
+        Raises:
+            ValueError: a trial asks for more than any machine of the cluster has.
+        """
+        import optuna
+        import ray
+        from ray import tune
+        from ray.tune.search import ConcurrencyLimiter
+        from ray.tune.search.optuna import OptunaSearch
+
+        from fraud_assets.resources import trial_worker
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        _require_resources(experiment)
+        threads = trial_worker.thread_count(experiment.cpus_per_trial)
+        study = ray.put(experiment.study)
+        resampled = ray.remote(trial_worker.ResampledFolds).options(num_cpus=0).remote([study], threads)
+        mode = direction(experiment.metric)
+        search = OptunaSearch(
+            space=experiment.space.suggest,
+            metric=experiment.metric,
+            mode=mode,
+            seed=experiment.seed,
+            points_to_evaluate=[dict(experiment.space.defaults)] if experiment.space.defaults else None,
+        )
+        trainable = tune.with_parameters(trial_worker.FraudTrial, study=study, resampled=resampled, threads=threads)
+        per_trial = {"cpu": experiment.cpus_per_trial, "gpu": experiment.gpus_per_trial}
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, per_trial),
+            tune_config=tune.TuneConfig(
+                search_alg=ConcurrencyLimiter(search, max_concurrent=experiment.max_concurrent),
+                num_samples=experiment.trials,
+                time_budget_s=experiment.time_budget_s,
+                reuse_actors=True,
+                trial_name_creator=lambda trial: TrialRecord(trial.trial_id, trial.config, "running").name,
+                # Tune's own names carry every parameter, longer than a file system allows.
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                name=experiment.name,
+                storage_path=experiment.storage.path,
+                storage_filesystem=experiment.storage.filesystem,
+                # Tune asks every class trainable for a last checkpoint; a trial of one step has nothing to go on from.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                callbacks=[trial_worker.ListenerCallback(list(listeners))],
+                verbose=0,
+            ),
+        )
+        grid = tuner.fit()
+        ray.kill(resampled)
+        return _records(grid)
+
+
+def _records(grid: "ResultGrid") -> list[TrialRecord]:
+    from fraud_assets.resources.trial_worker import reported
+
+    records = []
+    for result in grid:
+        values = result.metrics or {}
+        error = str(result.error) if result.error is not None else None
+        metrics = {} if error else reported(values)
+        status: TrialStatus = "failed" if error else "finished" if metrics else "stopped"
+        # Tune's result has no id of a trial that failed or was stopped; the name of its folder is the id.
+        trial_id = Path(result.path).name
+        records.append(TrialRecord(trial_id, dict(result.config), status, metrics, values.get("time_total_s"), error))
+    return records
+
+
+def _require_resources(experiment: Experiment) -> None:
+    import ray
+
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for name, wanted in (("CPU", experiment.cpus_per_trial), ("GPU", experiment.gpus_per_trial)):
+        largest = max((machine.get(name, 0) for machine in machines), default=0)
+        if wanted > largest:
+            raise ValueError(
+                f"a trial asks for {wanted:g} {name}s, but no machine of the Ray cluster has more than {largest:g}: it "
+                f"would wait for ever; lower {name.lower()}s_per_trial"
+            )
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set what the user has not set himself; put it back at the end."""
+    added = [name for name in values if name not in os.environ]
+    os.environ.update({name: values[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)

@@ -1,0 +1,105 @@
+"""What runs inside Ray. Imported only where Ray is: by `ray_tune` when a study begins, and by Ray's workers."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial
+
+from fraud_assets.ml.resample import Resampled
+from fraud_assets.ml.study import StudyData, run_trial
+from fraud_assets.resources.trials import TrialListener, TrialRecord, TrialStatus
+
+# What Tune adds to each result of its own accord.
+_TUNE_KEYS = frozenset({"done", "trial_id", "timestamp", "pid", "training_iteration"})
+_TUNE_PREFIXES = ("time_", "iterations_", "config/")
+
+
+class FraudTrial(tune.Trainable):
+    """One configuration, fitted and scored on every fold in a single step.
+
+    A worker outlives its trials (`reuse_actors`): starting a process and importing takes longer than most fits.
+    """
+
+    def setup(self, config: dict[str, Any], study: StudyData, resampled: Any, threads: int) -> None:
+        self._study = study
+        self._resampled = resampled
+        self._threads = threads
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.config = new_config
+        return True
+
+    def step(self) -> dict[str, Any]:
+        result = run_trial(self.config, self._study, self._resample_fold, threads=self._threads)
+        return {**result, "done": True}
+
+    def _resample_fold(self, fold: int, resampler: str) -> Resampled:
+        (reference,) = ray.get(self._resampled.of.remote(fold, resampler))
+        resampled: Resampled = ray.get(reference)
+        return resampled
+
+
+class ResampledFolds:
+    """Resamples each fold with each resampler once, when a trial first asks, and shares it with all of them."""
+
+    def __init__(self, study: list[ray.ObjectRef], threads: int) -> None:
+        # The reference comes in a list: Ray hands over a bare one as the value, a copy for every task.
+        self._study = study[0]
+        self._threads = threads
+        self._references: dict[tuple[int, str], ray.ObjectRef] = {}
+
+    def of(self, fold: int, resampler: str) -> list[ray.ObjectRef]:
+        """A reference to the resampled fold, in a list so that the caller gets the reference and not the value."""
+        key = (fold, resampler)
+        if key not in self._references:
+            self._references[key] = _resample.remote(self._study, fold, resampler, self._threads)
+        return [self._references[key]]
+
+
+# No CPU of its own: the trial that waits for it holds one, and all CPUs may be held by trials.
+@ray.remote(num_cpus=0)
+def _resample(study: StudyData, fold: int, resampler: str, threads: int) -> Resampled:
+    return study.resample(fold, resampler, threads)
+
+
+def reported(result: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers that a trial reported, without those that Tune adds to each result of its own accord."""
+    return {
+        name: float(value)
+        for name, value in result.items()
+        if isinstance(value, int | float) and name not in _TUNE_KEYS and not name.startswith(_TUNE_PREFIXES)
+    }
+
+
+class ListenerCallback(tune.Callback):
+    """Tells listeners of trials as Tune's own loop, in the driver's main thread, hears of them."""
+
+    def __init__(self, listeners: list[TrialListener]) -> None:
+        self._listeners = listeners
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        for listener in self._listeners:
+            listener.trial_started(TrialRecord(trial.trial_id, dict(trial.config), "running"))
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        result = trial.last_result or {}
+        metrics = reported(result)
+        self._ended(trial, "finished" if metrics else "stopped", metrics, seconds=result.get("time_total_s"))
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._ended(trial, "failed", error=str(trial.get_error() or "Tune reports an error without a message"))
+
+    def _ended(
+        self, trial: Trial, status: TrialStatus, metrics: Mapping[str, float] | None = None, **more: Any
+    ) -> None:
+        ended = TrialRecord(trial.trial_id, dict(trial.config), status, metrics or {}, **more)
+        for listener in self._listeners:
+            listener.trial_ended(ended)
+
+
+def thread_count(cpus_per_trial: float) -> int:
+    """Threads for a trial that Ray granted so many CPUs."""
+    return max(1, math.floor(cpus_per_trial))
