@@ -1,9 +1,9 @@
 """The labelled table that travels through the graph, with the role of each of its columns."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,51 @@ _INFO_KEY = b"fraud_assets"
 
 class DataError(ValueError):
     """Input that can't be worked with; the message names the object, the column, the rows and what was expected."""
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """What the user says about a table of transactions before it has been read.
+
+    Attributes:
+        label: the column with the binary outcome.
+        positive_label: the value of `label` that means fraud; None infers it where it is unambiguous.
+        entity: the card, customer or account that a row belongs to, or None.
+        time: when the transaction took place, or None.
+        features: the columns that a model sees; empty means all that have no other role and aren't in `exclude`.
+        exclude: columns that no model sees; not together with `features`.
+        duplicates: whether exact copies of a row are dropped, or kept and only counted.
+
+    Raises:
+        ValueError: the fields contradict each other.
+    """
+
+    label: str
+    positive_label: Label | None = None
+    entity: str | None = None
+    time: str | None = None
+    features: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    duplicates: Literal["drop", "keep"] = "drop"
+
+    def __post_init__(self) -> None:
+        if self.features and self.exclude:
+            raise ValueError("features and exclude can't be given together: name the one or the other")
+        named = [*self.roles.values(), *self.features, *self.exclude]
+        twice = sorted({column for column in named if named.count(column) > 1})
+        if twice:
+            raise ValueError(f"a column has one role only, but these are named more than once: {', '.join(twice)}")
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """The columns with a role of their own, by role: label, then entity and time where the data has them."""
+        roles = {"label": self.label, "entity": self.entity, "time": self.time}
+        return {role: column for role, column in roles.items() if column is not None}
+
+    def features_among(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """The feature columns of a table that has `columns`, in the order in which a model will see them."""
+        without = {*self.roles.values(), *self.exclude}
+        return self.features or tuple(column for column in columns if column not in without)
 
 
 @dataclass(frozen=True)
