@@ -1,0 +1,139 @@
+"""Reads a data set from a storage: one validated table without copies, and a report of what was read."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+
+from fraud_assets.ml.merge import merge
+from fraud_assets.ml.objects import list_objects, read_objects
+from fraud_assets.ml.problems import Problems, without_credentials
+from fraud_assets.ml.schema import ColumnRoles, Dataset, DatasetSpec
+from fraud_assets.ml.validation import check_row_count, validate
+
+_VERSION_LENGTH = 16
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What was read on the way to a `Dataset`.
+
+    Attributes:
+        objects: the number of objects read.
+        rows_read: their rows, copies included.
+        duplicates: rows that are an exact copy, over all columns read, of one before them.
+        duplicates_dropped: how many of these are not in the data set.
+        fraud_rate: the part of the data set's rows that are fraud, 0 to 1.
+        first_time: the earliest time in UTC, or None where there is no time column.
+        last_time: the latest.
+    """
+
+    objects: int
+    rows_read: int
+    duplicates: int
+    duplicates_dropped: int
+    fraud_rate: float
+    first_time: pd.Timestamp | None
+    last_time: pd.Timestamp | None
+
+
+def load_dataset(
+    filesystem: pafs.FileSystem, path: str, spec: DatasetSpec, *, name: str | None = None
+) -> tuple[Dataset, LoadReport]:
+    """Read and validate the transactions at `path`.
+
+    Rows come in the order of the objects' paths. Columns without a role are dropped, after the search for copies:
+    two rows that differ in such a column alone, a transaction id for instance, are two transactions.
+
+    Args:
+        filesystem: the storage.
+        path: an object (.csv, .csv.gz, .parquet, .pq) or a folder of them at any depth.
+        spec: what the columns are used for.
+        name: what messages call the place, such as its URI; `path` if None.
+
+    Raises:
+        DataError: the data can't be worked with; the message lists every problem found.
+        OSError: the storage failed (no such bucket, access denied, server away).
+    """
+    location = without_credentials(name or path)
+    problems = Problems(location)
+    stored = list_objects(filesystem, path, location)
+    objects, unreadable = read_objects(filesystem, stored, spec)
+    problems.extend(unreadable)
+    merged = merge(objects, spec, problems)
+    roles = validate(merged, spec, problems, complete=len(merged.names) == len(stored))
+    problems.raise_any()
+    assert roles is not None, "validate() tells a problem where it can't settle the roles"
+
+    table = merged.table
+    rows_read = table.num_rows
+    copies = _copies(table)
+    duplicates = int(copies.sum())
+    check_row_count(rows_read - duplicates, problems)
+    problems.raise_any()
+    if spec.duplicates == "drop" and duplicates:
+        table = table.filter(pa.array(~copies))
+    table = table.select(roles.columns).replace_schema_metadata(None)
+    dataset = Dataset(table, roles, _version(table, roles))
+    span = pc.min_max(table.column(roles.time)) if roles.time else None
+    report = LoadReport(
+        objects=len(stored),
+        rows_read=rows_read,
+        duplicates=duplicates,
+        duplicates_dropped=rows_read - len(dataset),
+        fraud_rate=float(dataset.y.mean()),
+        first_time=pd.Timestamp(span["min"].as_py()) if span else None,
+        last_time=pd.Timestamp(span["max"].as_py()) if span else None,
+    )
+    return dataset, report
+
+
+def _copies(table: pa.Table) -> np.ndarray:
+    """For each row whether an equal one stands before it; shape (rows,), bool."""
+    table = pa.table({column: _comparable(table.column(column)) for column in table.column_names})
+    # Grouping by all columns would hold the table twice more. Equal rows have equal hashes, so that only rows whose
+    # hash occurs again need the exact comparison.
+    hashes = np.zeros(table.num_rows, dtype=np.uint64)
+    for column in table.columns:
+        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) ^ _hashes(column)
+    suspects = np.flatnonzero(pd.Series(hashes).duplicated(keep=False))
+    copies = np.ones(len(suspects), dtype=bool)
+    rows = table.take(pa.array(suspects)).append_column("row", pa.array(np.arange(len(suspects))))
+    first = rows.rename_columns([str(i) for i in range(rows.num_columns)])
+    *keys, row = first.column_names
+    copies[first.group_by(keys).aggregate([(row, "min")]).column(f"{row}_min").to_numpy()] = False
+    result = np.zeros(table.num_rows, dtype=bool)
+    result[suspects] = copies
+    return result
+
+
+def _version(table: pa.Table, roles: ColumnRoles) -> str:
+    """Digest of content and roles; how the rows are spread over chunks and objects leaves no trace in it."""
+    digest = hashlib.sha256(json.dumps(asdict(roles), sort_keys=True).encode())
+    for field, column in zip(table.schema, table.columns, strict=True):
+        digest.update(f"{field.name}:{field.type}:{len(column)}".encode())
+        digest.update(_hashes(column).tobytes())
+        digest.update(np.packbits(column.is_null().to_numpy()).tobytes())
+    return digest.hexdigest()[:_VERSION_LENGTH]
+
+
+def _hashes(column: pa.ChunkedArray) -> np.ndarray:
+    """A hash of each value, shape (rows,), uint64."""
+    kind = column.type
+    if pa.types.is_string(kind):
+        column = column.dictionary_encode()  # hashes each distinct text once
+    elif pa.types.is_integer(kind) and column.null_count:
+        column = column.fill_null(0)  # pandas would make floats of them, which end at 2**53
+    return pd.util.hash_pandas_object(column.to_pandas(), index=False).to_numpy()
+
+
+def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Lists, structs and maps can't be grouped by; their text can."""
+    if pa.types.is_nested(column.type):
+        return pa.chunked_array([[repr(value) for value in column.to_pylist()]], type=pa.string())
+    return column
