@@ -73,8 +73,7 @@ def _check_feature(merged: Merged, column: str, problems: Problems, complete: bo
         what = f"a model can't use {kind}; {_DROP_IT}, or as `time` if it is when the transaction took place"
         problems.add(Problem(problems.location, what, column=column))
         return
-    usable = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_string, pa.types.is_null)
-    if not any(is_usable(kind) for is_usable in usable):
+    if not _is_plain(kind):
         what = f"a model can't use {kind}; expected numbers, booleans or text, or {_DROP_IT}"
         problems.add(Problem(problems.location, what, column=column))
         return
@@ -104,6 +103,11 @@ def _check_entity(merged: Merged, column: str, problems: Problems) -> None:
 
 def _check_label(merged: Merged, spec: DatasetSpec, problems: Problems, complete: bool) -> Label | None:
     column, table = spec.label, merged.table
+    kind = table.schema.field(column).type
+    if not _is_plain(kind):
+        what = f"the label is {kind}; expected booleans, numbers or text with two values"
+        problems.add(Problem(problems.location, what, column=column))
+        return None
     values: list[Label] = table.column(column).to_pandas().value_counts().index.tolist()
     before = len(problems)
     told = f"not binary, its {len(values):,} values are {listed(values, 5)}; expected two, these rows have a third"
@@ -119,6 +123,12 @@ def _check_label(merged: Merged, spec: DatasetSpec, problems: Problems, complete
     except ValueError as e:
         problems.add(Problem(problems.location, str(e), column=column))
         return None
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether it is a number, a boolean or text, or a column without any value."""
+    plain = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_string, pa.types.is_null)
+    return any(is_kind(kind) for is_kind in plain)
 
 
 def _no_nulls(what: str) -> "Check":

@@ -208,6 +208,10 @@ def test_the_version_tells_content_order_and_roles_apart(tmp_path: Path) -> None
         "one text": with_values(good(), "channel", {1: "app"}),
         "nothing for a number": with_values(good(), "amount", {4: None}).astype({"amount": float}),
         "nothing for a text": with_values(good(), "channel", {1: None}),
+        "nothing, then 0": with_values(good(), "count", {1: None, 2: 0}).astype({"count": "Int64"}),
+        "0, then nothing": with_values(good(), "count", {1: 0, 2: None}).astype({"count": "Int64"}),
+        "big": with_values(good(), "count", {1: None, 2: 2**53}).astype({"count": "Int64"}),
+        "bigger": with_values(good(), "count", {1: None, 2: 2**53 + 1}).astype({"count": "Int64"}),
         "other order": good()[::-1],
     }
     versions = []
@@ -265,7 +269,8 @@ def test_the_index_that_pandas_stores_is_no_feature(tmp_path: Path) -> None:
 
 
 def test_a_line_break_in_quotes_does_not_end_the_row(tmp_path: Path) -> None:
-    text = good().assign(note="two\nlines").to_csv(index=False)
-    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text.encode()))
+    # More than a block of Arrow's, which ends somewhere within the quotes.
+    text = good(100).assign(note="line\n" * 10_000).to_csv(index=False)
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text.encode(), compresslevel=1))
 
-    assert len(load(tmp_path, DatasetSpec("is_fraud", entity="card", time="at", exclude=("note",)))[0]) == 40
+    assert len(load(tmp_path, DatasetSpec("is_fraud", entity="card", time="at", exclude=("note",)))[0]) == 100

@@ -4,8 +4,11 @@ import gzip
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from fraud_assets.ml.csv_objects import read_csv
 from fraud_assets.ml.schema import DatasetSpec
 from tests.ml.loading import SPEC, good, load, problem, problems, with_values
 
@@ -71,6 +74,15 @@ def test_a_character_at_the_edge_of_what_is_decoded_at_once_is_no_error(tmp_path
         assert len(load(tmp_path, DatasetSpec("is_fraud", entity="card", time="at", exclude=("note",)))[0]) == 100
 
 
+def test_a_character_that_breaks_off_at_that_edge_is_told() -> None:
+    header, edge = b"a,b\n", 1 << 20
+    content = header + b"1,2\n" * ((edge - len(header)) // 4)
+    found = read_csv("a.csv", pa.py_buffer(content[:-2] + b"x\xc3" + b",2\n"), SPEC)
+
+    assert isinstance(found, list)
+    assert str(found[0]).startswith(f"a.csv, column 'b', row {edge // 4 - 1}: byte 0xc3 is not UTF-8")
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
 def test_a_header_that_is_not_utf8_is_told(tmp_path: Path, encoding: str) -> None:
     good().rename(columns={"channel": "canal_é"}).to_csv(tmp_path / "a.csv", index=False, encoding=encoding)
@@ -97,9 +109,6 @@ def test_a_separator_other_than_the_comma_is_suspected(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_two_columns_of_one_name_are_told(tmp_path: Path, suffix: str) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     table = pa.Table.from_pandas(good()).rename_columns(["card", "at", "amount", "count", "amount", "is_fraud"])
     if suffix == "csv":
         table.to_pandas().to_csv(tmp_path / "a.csv", index=False)
@@ -154,9 +163,6 @@ def test_integers_floats_and_nothing_fit_together(tmp_path: Path) -> None:
 
 
 def test_dictionaries_and_decimals_are_text_and_numbers(tmp_path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     good(20).astype({"channel": "category"}).to_parquet(tmp_path / "a.parquet")
     table = pa.Table.from_pandas(good(20, 20))
     table = table.set_column(2, "amount", table["amount"].cast(pa.decimal128(10, 2)))
@@ -182,6 +188,11 @@ def test_texts_among_numbers_are_told_with_rows_and_values(tmp_path: Path) -> No
 def test_numbers_among_texts_are_categories(tmp_path: Path) -> None:
     with_values(good(), "channel", {3: "7"}).to_csv(tmp_path / "a.csv", index=False)
     assert load(tmp_path)[0].X["channel"][2] == "7"
+
+
+def test_numbers_in_what_parquet_declares_to_be_text_are_codes(tmp_path: Path) -> None:
+    with_values(good().assign(channel="4711"), "channel", {3: "A1"}).to_parquet(tmp_path / "a.parquet")
+    assert load(tmp_path)[0].roles.categorical == ("channel",)
 
 
 def test_all_objects_are_read_before_anything_is_told(tmp_path: Path) -> None:

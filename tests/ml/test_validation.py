@@ -88,6 +88,15 @@ def test_a_label_of_one_class_is_told(stored: Any) -> None:
     assert "column 'is_fraud': one class only, all labels are 0; expected two values" in found
 
 
+def test_a_label_that_is_a_list_or_a_time_is_told(tmp_path: Path) -> None:
+    lists = good().assign(is_fraud=pd.Series([[0], [1]] * 20, dtype=object))
+    for frame, kind in ((lists, "list<"), (good().assign(is_fraud=good()["at"]), "timestamp[")):
+        frame.to_parquet(tmp_path / "a.parquet")
+        found = problem(tmp_path)
+        assert f"column 'is_fraud': the label is {kind}" in found
+        assert "expected booleans, numbers or text with two values" in found
+
+
 def test_missing_labels_are_told(stored: Any) -> None:
     found = problem(stored(good().assign(is_fraud=good()["is_fraud"].where(good()["count"] != 1))))
     assert "column 'is_fraud', rows 2, 7, 12, 17, 22 and 3 more: the label is missing" in found
