@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from fraud_assets.ml.identity import digest
 from fraud_assets.ml.schema import DataError, Dataset, read_info, with_info
 
 HOLDOUT = "holdout"
@@ -63,6 +64,11 @@ class Split:
             (np.flatnonzero((self.roles != HOLDOUT) & (self.roles != name)), np.flatnonzero(self.roles == name))
             for name in names
         ]
+
+    @property
+    def version(self) -> str:
+        """Digest of what decided the roles: the data's version and the settings."""
+        return digest({"data_version": self.data_version, **asdict(self.settings)})
 
     def to_arrow(self) -> pa.Table:
         """A table of `row_id` and `role`, with the settings in its metadata."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from fraud_assets.ml.schema import Dataset
 from fraud_assets.resources.mlflow_children import ChildRuns
 from fraud_assets.resources.object_store import DEFAULT_FOLDER
 
@@ -54,6 +55,15 @@ class ParentRun:
         import mlflow
 
         mlflow.log_metrics(dict(metrics), run_id=self.run_id)
+
+    def log_input(self, dataset: Dataset) -> None:
+        """Log which data the run learns from: schema and digest, not the rows."""
+        import mlflow
+        from mlflow.data import from_pandas
+
+        frame = dataset.table.to_pandas()
+        source = from_pandas(frame, name="raw_dataset", targets=dataset.roles.label, digest=dataset.version)
+        mlflow.log_input(source, context="training")
 
 
 class MlflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -80,6 +80,10 @@ class ListenerCallback(tune.Callback):
     def __init__(self, listeners: list[TrialListener]) -> None:
         self._listeners = listeners
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its callbacks into the experiment's folder; listeners hold loggers and clients of this process.
+        return {"_listeners": []}
+
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         for listener in self._listeners:
             listener.trial_started(TrialRecord(trial.trial_id, dict(trial.config), "running"))

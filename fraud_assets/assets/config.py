@@ -1,0 +1,155 @@
+"""What a user can set on each asset, as the Launchpad shows it: the one place of every default."""
+
+import os
+from typing import Any, Literal
+
+import dagster as dg
+from pydantic import Field, field_validator
+
+from fraud_assets.ml.evaluate import Metric
+from fraud_assets.ml.schema import DataError, DatasetSpec
+from fraud_assets.ml.search_space import resolve_search_space
+
+
+def _from_environment(variable: str, what: str) -> str:
+    return f"{what} Default: the environment variable {variable}."
+
+
+class RawDatasetConfig(dg.Config):
+    """Where the transactions are and what their columns mean."""
+
+    uri: str | None = Field(
+        default=None,
+        description=_from_environment(
+            "FRAUD_DATASET_URI",
+            "A folder of CSV or Parquet objects, or one object: s3://bucket/prefix, file:///folder or a path.",
+        )
+        + " With neither, and no storage named, sample data is generated.",
+    )
+    label: str | None = Field(
+        default=None, description=_from_environment("FRAUD_LABEL", "The column with the binary outcome.")
+    )
+    positive_label: str | None = Field(
+        default=None,
+        description=_from_environment(
+            "FRAUD_POSITIVE_LABEL", "The value of the label that means fraud, where 1, true or yes doesn't."
+        ),
+    )
+    entity: str | None = Field(
+        default=None, description=_from_environment("FRAUD_ENTITY", "The column that names card, customer or account.")
+    )
+    time: str | None = Field(
+        default=None, description=_from_environment("FRAUD_TIME", "The column with the time of the transaction.")
+    )
+    features: list[str] | None = Field(
+        default=None,
+        description=_from_environment("FRAUD_FEATURES", "The columns that a model sees (in the variable: a,b,c).")
+        + " With neither: every column that has no other role and is not excluded.",
+    )
+    exclude: list[str] | None = Field(
+        default=None,
+        description=_from_environment("FRAUD_EXCLUDE", "Columns that no model sees (in the variable: a,b,c)."),
+    )
+    duplicates: Literal["drop", "keep"] = Field(
+        default="drop", description="Whether exact copies of a row are dropped, or kept on one side of every split."
+    )
+
+    def dataset_uri(self) -> str | None:
+        """The location that the user named, if any."""
+        return self.uri or os.environ.get("FRAUD_DATASET_URI") or None
+
+    def spec(self) -> DatasetSpec:
+        """The roles that the user gave to the columns.
+
+        Raises:
+            DataError: no label column is named.
+        """
+
+        def value(given: str | None, variable: str) -> str | None:
+            return given or os.environ.get(variable) or None
+
+        def names(given: list[str] | None, variable: str) -> tuple[str, ...]:
+            listed = os.environ.get(variable, "").split(",") if given is None else given
+            return tuple(name.strip() for name in listed if name.strip())
+
+        label = value(self.label, "FRAUD_LABEL")
+        if label is None:
+            raise DataError("no label column is named: set `label` of raw_dataset's config, or FRAUD_LABEL")
+        return DatasetSpec(
+            label=label,
+            positive_label=value(self.positive_label, "FRAUD_POSITIVE_LABEL"),
+            entity=value(self.entity, "FRAUD_ENTITY"),
+            time=value(self.time, "FRAUD_TIME"),
+            features=names(self.features, "FRAUD_FEATURES"),
+            exclude=names(self.exclude, "FRAUD_EXCLUDE"),
+            duplicates=self.duplicates,
+        )
+
+
+class DatasetSplitConfig(dg.Config):
+    """Which rows fit, choose and judge."""
+
+    holdout_fraction: float = Field(
+        default=0.2, ge=0.05, le=0.5, description="Share of the rows that only judge the finished model."
+    )
+    folds: int = Field(
+        default=3, ge=1, le=20, description="Validation folds, so fits a trial; with 1, one part of the rows validates."
+    )
+    validation_fraction: float = Field(
+        default=0.2, ge=0.05, le=0.5, description="Share of the other rows that validates; used only with 1 fold."
+    )
+    seed: int = Field(default=1025, ge=0, description="Seed of the shuffling.")
+
+
+class TuningConfig(dg.Config):
+    """The search: how many trials, towards what, with which resources."""
+
+    trials: int = Field(default=100, ge=1, description="How many configurations are tried.")
+    time_budget_s: float | None = Field(
+        default=None, gt=0, description="Seconds after which no trial goes on, however many are left. Default: none."
+    )
+    max_concurrent: int = Field(default=4, ge=1, description="Trials under way at a time, at most.")
+    cpus_per_trial: float = Field(default=1, gt=0, description="CPUs, and so threads, of one trial.")
+    gpus_per_trial: float = Field(default=0, ge=0, description="GPUs of one trial.")
+    metric: Metric = Field(default="f1", description="What the search improves, as its mean over the folds.")
+    seed: int = Field(default=1025, ge=0, description="Seed of the search, of resampling and of fitting.")
+    search_space: str = Field(
+        default="article", description="The space: article, or the import path of your own, my_package.spaces:my_space."
+    )
+
+    @field_validator("search_space")
+    @classmethod
+    def _resolvable(cls, value: str) -> str:
+        resolve_search_space(value)
+        return value
+
+
+class FraudModelConfig(dg.Config):
+    """The final fit."""
+
+    refit_on_all: bool = Field(
+        default=True,
+        description="Whether the logged model is fitted on all rows, the holdout included, after it was judged.",
+    )
+
+
+# Asset name -> its config.
+CONFIGS: dict[str, type[dg.Config]] = {
+    "raw_dataset": RawDatasetConfig,
+    "dataset_split": DatasetSplitConfig,
+    "tuning_results": TuningConfig,
+    "fraud_model": FraudModelConfig,
+}
+
+
+def validate_run_config(context: dg.AssetExecutionContext) -> None:
+    """Check the config of every asset of the run, not only of this one: a typo is told before hours of work.
+
+    Dagster itself checks names and types at launch, but bounds only as each step starts.
+
+    Raises:
+        ValueError: a value is out of bounds; pydantic's message names the field.
+    """
+    ops: Any = context.run.run_config.get("ops", {})
+    for name, config in CONFIGS.items():
+        config(**ops.get(name, {}).get("config", {}))

@@ -1,0 +1,124 @@
+"""The raw transactions and the role of each of them."""
+
+from dataclasses import asdict
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from fraud_assets.assets.config import DatasetSplitConfig, RawDatasetConfig, validate_run_config
+from fraud_assets.assets.metadata import column_schema, table
+from fraud_assets.ml.schema import DataError, Dataset, DatasetSpec
+from fraud_assets.resources.object_store import Location, ObjectStore, explain_errors, locate
+
+_SAMPLE_SPEC = DatasetSpec(
+    label="tx_fraud", entity="customer_id", time="tx_datetime", exclude=("transaction_id", "terminal_id")
+)
+_PREVIEW_ROWS = 10
+
+
+@dg.asset(io_manager_key="parquet", group_name="fraud", kinds={"s3", "parquet"}, code_version="1")
+def raw_dataset(
+    context: dg.AssetExecutionContext, config: RawDatasetConfig, object_store: ObjectStore
+) -> dg.MaterializeResult[pa.Table]:
+    """Labelled transactions from the object store: validated, exact duplicates dropped, every column with its role."""
+    from fraud_assets.ml.ingest import load_dataset
+
+    validate_run_config(context)
+    object_store.check_access()
+    location, spec = _source(context, config, object_store)
+    with explain_errors(location):
+        dataset, report = load_dataset(location.filesystem, location.path, spec, name=location.uri)
+    context.log.info(f"{len(dataset)} transactions, {report.fraud_rate:.3%} of them fraud, from {location.uri}")
+    return dg.MaterializeResult(
+        value=dataset.to_arrow(),
+        data_version=dg.DataVersion(dataset.version),
+        metadata={
+            "dagster/row_count": len(dataset),
+            "dagster/column_schema": column_schema(dataset.table.schema, dataset.roles),
+            "source": location.uri,
+            "objects": report.objects,
+            "rows read": report.rows_read,
+            "duplicates": report.duplicates,
+            "duplicates dropped": report.duplicates_dropped,
+            "frauds": int(dataset.y.sum()),
+            "fraud rate": report.fraud_rate,
+            "first transaction": str(report.first_time),
+            "last transaction": str(report.last_time),
+            "data version": dataset.version,
+            "preview": table(dataset.table.slice(0, _PREVIEW_ROWS).to_pandas()),
+        },
+    )
+
+
+def _source(
+    context: dg.AssetExecutionContext, config: RawDatasetConfig, object_store: ObjectStore
+) -> tuple[Location, DatasetSpec]:
+    """Where the data is and what its columns mean; generates the sample data where nothing at all was named."""
+    uri = config.dataset_uri()
+    if uri is not None:
+        return locate(uri), config.spec()
+    sample = object_store.child("raw")
+    if not object_store.is_default:
+        # The storage is the user's: what nobody asked for is not written there, and no model learns from it.
+        raise DataError(
+            "no data set is named: set `uri` of raw_dataset's config, or FRAUD_DATASET_URI. "
+            "(Sample data is used only where neither a data set nor a storage is named.)"
+        )
+    if not _has_objects(sample):
+        from fraud_assets.ml.sample_data import SampleConfig, generate, write_daily_objects
+
+        written = write_daily_objects(generate(SampleConfig()), sample.filesystem, sample.path)
+        context.log.info(f"no data set is named: wrote sample data, {len(written)} days, to {sample.uri}")
+    return sample, _SAMPLE_SPEC
+
+
+def _has_objects(location: Location) -> bool:
+    from pyarrow.fs import FileSelector
+
+    return bool(location.filesystem.get_file_info(FileSelector(location.path, allow_not_found=True)))
+
+
+@dg.asset(io_manager_key="parquet", group_name="fraud", kinds={"scikitlearn", "parquet"}, code_version="1")
+def dataset_split(
+    context: dg.AssetExecutionContext, config: DatasetSplitConfig, raw_dataset: pa.Table
+) -> dg.MaterializeResult[pa.Table]:
+    """The one role of every transaction: validate in a fold and fit in the others, or judge as part of the holdout."""
+    from fraud_assets.ml.split import SplitSettings, split_stratified
+
+    validate_run_config(context)
+    dataset = Dataset.from_arrow(raw_dataset)
+    split = split_stratified(dataset, SplitSettings(**config.model_dump()))
+    return dg.MaterializeResult(
+        value=split.to_arrow(),
+        data_version=dg.DataVersion(split.version),
+        metadata={
+            "dagster/row_count": len(split.roles),
+            "strategy": "stratified, entities and exact copies on one side",
+            "settings": dg.MetadataValue.json(asdict(split.settings)),
+            "roles": table(_describe_roles(dataset, split.roles)),
+            "entities in more than one role": _straddling(dataset, split.roles),
+            "data version of raw_dataset": split.data_version,
+        },
+    )
+
+
+def _describe_roles(dataset: Dataset, roles: np.ndarray) -> pd.DataFrame:
+    """Size, fraud rate, entities and time span of each role."""
+    frame = pd.DataFrame({"role": roles, "fraud": dataset.y})
+    columns = {"rows": ("fraud", "size"), "frauds": ("fraud", "sum"), "fraud rate": ("fraud", "mean")}
+    if dataset.entity is not None:
+        frame["entity"] = dataset.entity
+        columns["entities"] = ("entity", "nunique")
+    if dataset.time is not None:
+        frame["time"] = dataset.time
+        columns |= {"first": ("time", "min"), "last": ("time", "max")}
+    return frame.groupby("role").agg(**columns).reset_index()
+
+
+def _straddling(dataset: Dataset, roles: np.ndarray) -> int:
+    """How many entities have rows in more than one role."""
+    if dataset.entity is None:
+        return 0
+    return int((pd.Series(roles).groupby(dataset.entity).nunique() > 1).sum())

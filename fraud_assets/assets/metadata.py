@@ -1,0 +1,42 @@
+"""Small builders of what an asset's page in the Dagster UI shows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pyarrow as pa
+
+from fraud_assets.ml.schema import ColumnRoles
+
+_CELL = int | float | bool | str
+
+
+def cell(value: object) -> _CELL:
+    """A value as a table of the UI can hold it."""
+    if value is None or value is pd.NaT or (isinstance(value, float) and value != value):
+        return ""
+    return value if isinstance(value, _CELL) else str(value)
+
+
+def table(frame: pd.DataFrame) -> dg.TableMetadataValue:
+    """A DataFrame as a table."""
+    columns = [str(column) for column in frame.columns]
+    rows = [
+        dg.TableRecord(dict(zip(columns, map(cell, row), strict=True)))
+        for row in frame.astype(object).itertuples(index=False)
+    ]
+    return dg.MetadataValue.table(rows, dg.TableSchema([dg.TableColumn(column) for column in columns]))
+
+
+def named_values(values: Mapping[Any, float], columns: Sequence[str]) -> dg.TableMetadataValue:
+    """A mapping as a table of two columns."""
+    return table(pd.DataFrame([[name, value] for name, value in values.items()], columns=list(columns)))
+
+
+def column_schema(schema: pa.Schema, roles: ColumnRoles) -> dg.TableSchema:
+    """The columns of a data set with type and role."""
+    role = {roles.label: f"label, fraud is {roles.positive_label!r}", roles.entity: "entity", roles.time: "time"}
+    return dg.TableSchema(
+        [dg.TableColumn(field.name, str(field.type), description=role.get(field.name, "feature")) for field in schema]
+    )

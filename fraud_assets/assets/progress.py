@@ -1,0 +1,45 @@
+"""Tells of the tuning as it goes on."""
+
+import logging
+import time
+
+from fraud_assets.ml.evaluate import Metric, direction
+from fraud_assets.resources.trials import TrialRecord
+
+
+class ProgressLog:
+    """Listens to trials and logs each one's score, the best so far, how many are left and how fast they come."""
+
+    def __init__(self, log: logging.Logger, metric: Metric, trials: int) -> None:
+        self._log = log
+        self._metric = metric
+        self._trials = trials
+        self._started: float | None = None
+        self._ended = 0
+        self._best: tuple[float, str] | None = None
+
+    def trial_started(self, trial: TrialRecord) -> None:
+        """Start the clock: what came before, connecting to Ray among it, says nothing of the rate."""
+        if self._started is None:
+            self._started = time.monotonic()
+
+    def trial_ended(self, trial: TrialRecord) -> None:
+        """Log one line; a failed trial's error too."""
+        self._ended += 1
+        if trial.status == "finished":
+            score = trial.metrics[self._metric]
+            if self._best is None or (score > self._best[0]) == (direction(self._metric) == "max"):
+                self._best = score, trial.name
+            outcome = f"{self._metric} {score:.4f}"
+        else:
+            outcome = trial.status
+        best = f"best {self._best[0]:.4f} ({self._best[1]})" if self._best else "none has finished"
+        seconds = time.monotonic() - (self._started or time.monotonic())
+        rate = self._ended / max(seconds, 0.001)
+        left = self._trials - self._ended
+        self._log.info(
+            f"trial {self._ended}/{self._trials} {trial.name}: {outcome}; {best}; "
+            f"{left} left at {rate * 60:.0f} a minute, about {left / rate:.0f} s"
+        )
+        if trial.error:
+            self._log.warning(f"trial {trial.name} failed: {trial.error}")
