@@ -53,7 +53,8 @@ def fraud_model(
             threads=os.cpu_count() or 1,
         )
 
-    with mlflow.parent_run(best_params["mlflow_parent_run_id"]) as parent:
+    tags = {"fraud_model.dagster_run_id": context.run.run_id}
+    with mlflow.parent_run(best_params["mlflow_parent_run_id"], tags=tags) as parent:
         judged = fit(split.tuning)
         probability = judged.predict_proba(X.iloc[split.holdout])[:, 1]
         holdout = score(y[split.holdout], probability, threshold)

@@ -1,7 +1,9 @@
 """A fitted classifier as an MLflow model that loads without running anything that was pickled."""
 
+import os
 import shutil
 import tempfile
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +38,11 @@ def log_model(
     """
     import mlflow
 
-    with tempfile.TemporaryDirectory() as name:
+    # One progress bar for each of two small files, in the step's log.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
+        # MLflow looks at the example's types whatever the signature says; ours takes missing values in every column.
+        warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer")
         saved, code = Path(name, "classifier"), Path(name, _PACKAGE.name)
         saved.mkdir()
         classifier.save(saved)

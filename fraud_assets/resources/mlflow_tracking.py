@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from fraud_assets.ml.problems import without_credentials
 from fraud_assets.ml.schema import Dataset
 from fraud_assets.resources.mlflow_children import ChildRuns
 from fraud_assets.resources.object_store import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+_DAGSTER_RUN_ID = "dagster_run_id"  # dagster-mlflow's tag for the run that it belongs to
 
 
 @dataclass(frozen=True)
@@ -109,14 +112,18 @@ class MlflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
         # Inherited from whatever started this process, it would take the place of the run that is asked for.
         os.environ.pop("MLFLOW_RUN_ID", None)
         self._prepare_experiment()
+        before = mlflow.MlflowClient(self.uri).get_run(run_id) if run_id is not None else None
         with self._dagster_mlflow(run_id) as tracking:
-            active = tracking.active_run()
-            parent = ParentRun(
-                active.info.run_id, active.info.experiment_id, tracking.tracking_client, self._url(active.info)
-            )
-            parent.set_tags({**(tags or {}), **({"mlflow.runName": name} if name else {})})
+            info = tracking.active_run().info
+            parent = ParentRun(info.run_id, info.experiment_id, tracking.tracking_client, self._url(info))
+            if before is not None:
+                # dagster-mlflow renames a run that it goes on with after its job, and takes over its Dagster run's id.
+                name = name or before.info.run_name
+                tags = {_DAGSTER_RUN_ID: before.data.tags.get(_DAGSTER_RUN_ID, ""), **(tags or {})}
+            if name is not None:
+                parent.client.update_run(parent.run_id, name=name)
+            parent.set_tags(tags or {})
             yield parent
-        mlflow.set_tracking_uri(None)
 
     @contextmanager
     def _dagster_mlflow(self, run_id: str | None) -> Iterator[Any]:
@@ -164,4 +171,5 @@ class MlflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
     def _url(self, info: Any) -> str | None:
         if not self.uri.startswith("http"):
             return None
-        return f"{self.uri.rstrip('/')}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
+        server = without_credentials(self.uri).rstrip("/")
+        return f"{server}/#/experiments/{info.experiment_id}/runs/{info.run_id}"

@@ -1,0 +1,67 @@
+# make materialize   the whole graph on generated data, then where to look
+# make dev           the Dagster UI, and MLflow's beside it
+# make test          lint, types, fast and integration tests
+# make lock          resolve the dependencies anew
+
+PYTHON ?= python3
+BIN := .venv/bin
+HOME_FOLDER := $(CURDIR)/.fraud_assets
+
+# Dagster keeps its history here; MLflow's database and the object store of the embedded default are its neighbours.
+export DAGSTER_HOME ?= $(HOME_FOLDER)/dagster_home
+
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.PHONY: materialize dev test lint types test-fast test-integration lock clean
+
+.venv/runtime: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed: make PYTHON=python3.11"'
+	$(PYTHON) -m venv .venv
+	$(INSTALL) --require-hashes -r requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/development: .venv/runtime requirements-dev.lock
+	$(INSTALL) --require-hashes -r requirements-dev.lock
+	touch $@
+
+$(DAGSTER_HOME)/dagster.yaml: deploy/dagster.yaml
+	mkdir -p $(@D)
+	cp $< $@
+
+materialize: .venv/runtime $(DAGSTER_HOME)/dagster.yaml
+	$(BIN)/dagster asset materialize --select '*' -m fraud_assets.definitions
+	@$(BIN)/python -m fraud_assets.summary
+
+dev: .venv/runtime $(DAGSTER_HOME)/dagster.yaml
+	@echo "Dagster: http://127.0.0.1:3000   MLflow: http://127.0.0.1:5000"
+	@trap 'kill 0' EXIT; \
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --workers 1 --port 5000 \
+		--backend-store-uri sqlite:///$(HOME_FOLDER)/mlflow.db & \
+	$(BIN)/dagster dev --port 3000
+
+test: lint types test-fast test-integration
+
+lint: .venv/development
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/development
+	$(BIN)/mypy
+
+test-fast: .venv/development
+	$(BIN)/pytest -q -m "not integration"
+
+test-integration: .venv/development
+	$(BIN)/pytest -q -m integration
+
+# requirements-dev.lock agrees with requirements.lock on everything that both have.
+lock: .venv/runtime
+	$(INSTALL) uv
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		pyproject.toml --extra build -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		pyproject.toml --extra build --extra dev -c requirements.lock -o requirements-dev.lock
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,44 @@
+"""Prints what the last materialization made and where to look: `python -m fraud_assets.summary`."""
+
+import json
+import sys
+from typing import Any
+
+import dagster as dg
+
+from fraud_assets.ml.problems import without_credentials
+from fraud_assets.resources.mlflow_tracking import MlflowTracking
+from fraud_assets.resources.object_store import ObjectStore, explain_errors, locate
+
+
+def summary(best: dict[str, Any], model: dict[str, Any], storage_uri: str, tracking_uri: str) -> str:
+    """The text, from the values of `best_params` and `fraud_model`."""
+    holdout = "  ".join(f"{name} {value:.4f}" for name, value in model["holdout"].items())
+    return f"""
+Best trial      {best["name"]}
+Parameters      {json.dumps(best["params"])}
+Validation      {best["metric"]} {best["score"]:.4f} (standard deviation over folds {best["score_std"]:.4f})
+Holdout         {holdout}
+                at the threshold {model["threshold"]:.4f}, by a fit without the holdout's rows
+MLflow model    models:/{model["registered_model"]}/{model["version"]}  (fitted on {model["fitted_on"]})
+MLflow run      {model["mlflow_parent_run_id"]}, experiment "{best["experiment"]}"
+Stored in       {storage_uri}
+Both UIs        make dev: Dagster on http://127.0.0.1:3000, MLflow on http://127.0.0.1:5000 ({tracking_uri})
+"""
+
+
+def _value(instance: dg.DagsterInstance, asset: str) -> dict[str, Any]:
+    """The stored JSON of the asset's last materialization, wherever that put it."""
+    event = instance.get_latest_materialization_event(dg.AssetKey(asset))
+    if event is None or event.asset_materialization is None:
+        raise SystemExit(f"{asset} was never materialized in the Dagster instance at {instance.root_directory}")
+    location = locate(str(event.asset_materialization.metadata["dagster/uri"].value))
+    with explain_errors(location), location.filesystem.open_input_stream(location.path) as source:
+        value: dict[str, Any] = json.loads(source.read())
+    return value
+
+
+if __name__ == "__main__":
+    with dg.DagsterInstance.get() as dagster_instance:
+        best, model = (_value(dagster_instance, asset) for asset in ("best_params", "fraud_model"))
+    sys.stdout.write(summary(best, model, ObjectStore().root.uri, without_credentials(MlflowTracking().uri)))
