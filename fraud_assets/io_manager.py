@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from fraud_assets.resources.object_store import Location, ObjectNotFoundError, ObjectStore, StorageError, explain_errors
 
-# Values that are being written; quoted keys never start with a dot, so that none of these is taken for a value.
+# Values that are being written, beside the folder `assets` and not in it, so that none is taken for a value.
 _INCOMPLETE = ".incomplete"
 
 # Small enough to be written piece by piece, big enough to compress and to read well.

@@ -82,6 +82,12 @@ def test_every_partition_has_an_object_of_its_own_below_its_asset(folder: Object
     assert all(parts[:2] in (["assets", "after"], ["assets", "value"]) and len(parts) == 3 for parts in stored)
 
 
+def test_no_asset_key_leads_out_of_the_folder_of_values(folder: ObjectStore) -> None:
+    store(JsonIOManager(store=folder), ["..", "..", "up"], {"a": 1})
+    assert names(folder) == ["assets/%2E./%2E./up.json"]
+    assert load(JsonIOManager(store=folder), ["..", "..", "up"]) == {"a": 1}
+
+
 @pytest.mark.parametrize(
     ("manager_type", "value", "expected"),
     [
