@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from fraud_assets.ml.problems import without_credentials
+from fraud_assets.ml.uri import without_credentials
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
 from fraud_assets.resources.object_store import ObjectStore, explain_errors, locate
 

@@ -30,14 +30,14 @@ def raw_dataset(
     location, spec = _source(context, config, object_store)
     with explain_errors(location):
         dataset, report = load_dataset(location.filesystem, location.path, spec, name=location.uri)
-    context.log.info(f"{len(dataset)} transactions, {report.fraud_rate:.3%} of them fraud, from {location.uri}")
+    context.log.info(f"{len(dataset)} transactions, {report.fraud_rate:.3%} of them fraud, from {dataset.source}")
     return dg.MaterializeResult(
         value=dataset.to_arrow(),
         data_version=dg.DataVersion(dataset.version),
         metadata={
             "dagster/row_count": len(dataset),
             "dagster/column_schema": column_schema(dataset.table.schema, dataset.roles),
-            "source": location.uri,
+            "source": dataset.source,
             "objects": report.objects,
             "rows read": report.rows_read,
             "duplicates": report.duplicates,

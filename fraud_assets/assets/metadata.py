@@ -16,6 +16,8 @@ def cell(value: object) -> _CELL:
     """A value as a table of the UI can hold it."""
     if value is None or value is pd.NaT or (isinstance(value, float) and value != value):
         return ""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
     return value if isinstance(value, _CELL) else str(value)
 
 

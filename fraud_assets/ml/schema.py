@@ -98,11 +98,13 @@ class Dataset:
         table: one row a transaction, exactly the columns of `roles.columns`.
         roles: what each column is used for.
         version: digest of the content and the roles; equal content has an equal version.
+        source: where it was read from, for people to see.
     """
 
     table: pa.Table
     roles: ColumnRoles
     version: str
+    source: str = ""
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -131,7 +133,7 @@ class Dataset:
 
     def to_arrow(self) -> pa.Table:
         """The table with roles and version in its schema's metadata, as it is stored."""
-        return with_info(self.table, {"roles": asdict(self.roles), "version": self.version})
+        return with_info(self.table, {"roles": asdict(self.roles), "version": self.version, "source": self.source})
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> "Dataset":
@@ -139,7 +141,7 @@ class Dataset:
         info = read_info(table)
         roles = ColumnRoles(**info["roles"])
         roles = replace(roles, features=tuple(roles.features), categorical=tuple(roles.categorical))
-        return cls(table, roles, info["version"])
+        return cls(table, roles, info["version"], info["source"])
 
 
 def with_info(table: pa.Table, info: Mapping[str, Any]) -> pa.Table:

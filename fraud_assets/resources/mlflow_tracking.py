@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from fraud_assets.ml.problems import without_credentials
 from fraud_assets.ml.schema import Dataset
+from fraud_assets.ml.uri import without_credentials
 from fraud_assets.resources.mlflow_children import ChildRuns
 from fraud_assets.resources.object_store import DEFAULT_FOLDER
 
@@ -64,8 +64,13 @@ class ParentRun:
         import mlflow
         from mlflow.data import from_pandas
 
-        frame = dataset.table.to_pandas()
-        source = from_pandas(frame, name="raw_dataset", targets=dataset.roles.label, digest=dataset.version)
+        source = from_pandas(
+            dataset.table.to_pandas(),
+            source=dataset.source,
+            name="raw_dataset",
+            targets=dataset.roles.label,
+            digest=dataset.version,
+        )
         mlflow.log_input(source, context="training")
 
 

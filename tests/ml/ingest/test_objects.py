@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fraud_assets.ml.csv_objects import read_csv
+from fraud_assets.ml.ingest.csv_objects import read_csv
 from fraud_assets.ml.schema import DatasetSpec
-from tests.ml.loading import SPEC, good, load, problem, problems, with_values
+from tests.ml.ingest.loading import SPEC, good, load, problem, problems, with_values
 
 
 def test_an_object_without_bytes_is_told(tmp_path: Path) -> None:

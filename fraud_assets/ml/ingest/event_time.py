@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraud_assets.ml.problems import ROWS_SHOWN, Problem, listed
+from fraud_assets.ml.ingest.problems import ROWS_SHOWN, Problem, listed
 
 # One representation for all: every zone is converted, Parquet gives it back bit by bit, and pandas' default unit needs
 # no conversion anywhere downstream. It ends at the years 1677 and 2262, where no transaction is.

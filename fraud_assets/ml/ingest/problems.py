@@ -1,6 +1,5 @@
 """What is wrong with the input, collected so that one failure tells all of it."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -93,8 +92,3 @@ def listed(values: Iterable[object], limit: int = 10) -> str:
     all_values = list(values)
     more = len(all_values) - limit
     return ", ".join(shown(value) for value in all_values[:limit]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def without_credentials(location: str) -> str:
-    """`location` without the `key:secret@` that a URI may carry before its bucket or host."""
-    return re.sub(r"//[^/@\s]*@", "//", location)

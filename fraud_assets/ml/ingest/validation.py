@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from fraud_assets.ml.label import find_positive
-from fraud_assets.ml.merge import Merged
-from fraud_assets.ml.problems import Problem, Problems, listed, shown
+from fraud_assets.ml.ingest.label import find_positive
+from fraud_assets.ml.ingest.merge import Merged
+from fraud_assets.ml.ingest.problems import Problem, Problems, listed, shown
 from fraud_assets.ml.schema import ColumnRoles, DatasetSpec, Label
 
 if TYPE_CHECKING:

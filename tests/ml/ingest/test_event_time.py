@@ -5,9 +5,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from fraud_assets.ml.event_time import STORED_TIME, to_event_time
-from fraud_assets.ml.problems import Problem
-from tests.ml.loading import good, load, problem, with_values
+from fraud_assets.ml.ingest.event_time import STORED_TIME, to_event_time
+from fraud_assets.ml.ingest.problems import Problem
+from tests.ml.ingest.loading import good, load, problem, with_values
 
 NOON = datetime(2024, 1, 31, 12)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from fraud_assets.ml.label import find_positive
+from fraud_assets.ml.ingest.label import find_positive
 from fraud_assets.ml.schema import Label
 
 

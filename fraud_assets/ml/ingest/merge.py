@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraud_assets.ml.csv_objects import separator_hint
-from fraud_assets.ml.event_time import to_event_time
-from fraud_assets.ml.objects import ObjectTable
-from fraud_assets.ml.problems import ROWS_SHOWN, Problem, Problems, listed, shown
+from fraud_assets.ml.ingest.csv_objects import separator_hint
+from fraud_assets.ml.ingest.event_time import to_event_time
+from fraud_assets.ml.ingest.objects import ObjectTable
+from fraud_assets.ml.ingest.problems import ROWS_SHOWN, Problem, Problems, listed, shown
 from fraud_assets.ml.schema import DatasetSpec
 
 # A text column of CSV in which more than this part of the values are numbers is a number column with a few texts in it.

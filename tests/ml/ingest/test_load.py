@@ -10,20 +10,13 @@ import pytest
 
 from fraud_assets.ml.ingest import load_dataset
 from fraud_assets.ml.schema import DataError, Dataset, DatasetSpec
-from tests.ml.loading import SPEC, good, load, with_values
-
-BENCH = Path(__file__).parents[3] / "shared" / "bench" / "data"
-
-
-def bench_file(name: str) -> Path:
-    if not (BENCH / name).exists():
-        pytest.skip(f"the benchmark data {name} is not on this machine")
-    return BENCH / name
+from tests.bench_data import ARTICLE, HANDBOOK, bench_file
+from tests.ml.ingest.loading import SPEC, good, load, with_values
 
 
 def test_the_articles_csv_loses_its_copies() -> None:
     spec = DatasetSpec("is_fraud", entity="entity_id", time="event_timestamp")
-    dataset, report = load(bench_file("article_training_data.csv"), spec)
+    dataset, report = load(bench_file(ARTICLE), spec)
 
     assert (report.rows_read, report.duplicates, report.duplicates_dropped, len(dataset)) == (
         23864,
@@ -43,7 +36,7 @@ def test_the_articles_csv_loses_its_copies() -> None:
 
 
 def test_a_slice_of_the_handbooks_parquet_loads_by_config_alone(tmp_path: Path) -> None:
-    whole = pq.read_table(bench_file("handbook_2018-06-20_2018-09-05.parquet"))
+    whole = pq.read_table(bench_file(HANDBOOK))
     rows = whole.take(np.arange(0, len(whole), 40))
     pq.write_table(rows, tmp_path / "handbook.parquet")
     spec = DatasetSpec("TX_FRAUD", entity="CUSTOMER_ID", time="TX_DATETIME", exclude=("TRANSACTION_ID", "TERMINAL_ID"))

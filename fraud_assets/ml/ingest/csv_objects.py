@@ -7,7 +7,7 @@ from collections import defaultdict
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from fraud_assets.ml.problems import Problem, shown
+from fraud_assets.ml.ingest.problems import Problem, shown
 from fraud_assets.ml.schema import DatasetSpec
 
 # How much is decoded at a time to look for bytes that aren't UTF-8.

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fraud_assets.ml.ingest.validation import MAX_CATEGORIES, MIN_ROWS
 from fraud_assets.ml.schema import DatasetSpec
-from fraud_assets.ml.validation import MAX_CATEGORIES, MIN_ROWS
-from tests.ml.loading import SPEC, good, load, problem, problems, with_values
+from tests.ml.ingest.loading import SPEC, good, load, problem, problems, with_values
 
 
 @pytest.fixture(params=["csv", "parquet"])

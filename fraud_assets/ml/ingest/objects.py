@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from fraud_assets.ml.csv_objects import read_csv
-from fraud_assets.ml.problems import Problem, listed
+from fraud_assets.ml.ingest.csv_objects import read_csv
+from fraud_assets.ml.ingest.problems import Problem, listed
 from fraud_assets.ml.schema import DataError, DatasetSpec
 
 _CSV = (".csv", ".csv.gz")

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
 
-from fraud_assets.ml.merge import merge
-from fraud_assets.ml.objects import list_objects, read_objects
-from fraud_assets.ml.problems import Problems, without_credentials
+from fraud_assets.ml.ingest.merge import merge
+from fraud_assets.ml.ingest.objects import list_objects, read_objects
+from fraud_assets.ml.ingest.problems import Problems
+from fraud_assets.ml.ingest.validation import check_row_count, validate
 from fraud_assets.ml.schema import ColumnRoles, Dataset, DatasetSpec
-from fraud_assets.ml.validation import check_row_count, validate
+from fraud_assets.ml.uri import without_credentials
 
 _VERSION_LENGTH = 16
 
@@ -79,7 +80,7 @@ def load_dataset(
     if spec.duplicates == "drop" and duplicates:
         table = table.filter(pa.array(~copies))
     table = table.select(roles.columns).replace_schema_metadata(None)
-    dataset = Dataset(table, roles, _version(table, roles))
+    dataset = Dataset(table, roles, _version(table, roles), location)
     span = pc.min_max(table.column(roles.time)) if roles.time else None
     report = LoadReport(
         objects=len(stored),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fraud_assets.ml.problems import listed, shown
+from fraud_assets.ml.ingest.problems import listed, shown
 from fraud_assets.ml.schema import Label
 
 # Texts that mean fraud without being told so.
