@@ -37,7 +37,7 @@ class SampleConfig:
     terminals: int = 450
     start: date = date(2025, 3, 1)
     days: int = 60
-    seed: int = 7
+    seed: int = 0
 
     def __post_init__(self) -> None:
         for name, least in {"customers": 1, "terminals": 2, "days": 1, "seed": 0}.items():

@@ -60,7 +60,7 @@ def test_equal_seeds_make_equal_data_and_others_do_not(default: pd.DataFrame) ->
 
 def test_a_day_is_the_same_whichever_days_are_generated_with_it() -> None:
     def some(start: date, days: int) -> pd.DataFrame:
-        return generate(SampleConfig(customers=300, terminals=200, start=start, days=days))
+        return generate(SampleConfig(customers=3000, terminals=2400, start=start, days=days))
 
     long = some(_START, 40)
     short = some(_START, 39)
