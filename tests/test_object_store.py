@@ -170,6 +170,16 @@ def test_other_errors_pass_through_unchanged() -> None:
         raise KeyError("a bug, not a storage")
 
 
+def test_a_server_too_old_for_trailing_checksums_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://storage:9000")
+    error = "When uploading part for key 'k' in bucket 'b': AWS Error UNKNOWN (HTTP status 411) during UploadPart"
+    with (
+        pytest.raises(StorageError, match="set AWS_REQUEST_CHECKSUM_CALCULATION=when_required"),
+        explain_errors(locate("s3://b/k")),
+    ):
+        raise OSError(error)
+
+
 def test_nothing_is_contacted_until_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     assert isinstance(ObjectStore(uri="s3://bucket").root.filesystem, fs.S3FileSystem)

@@ -240,6 +240,11 @@ def _explanation(location: Location, message: str) -> str:
             f"{location}: no trusted TLS connection; check that the server speaks https, and that AWS_CA_BUNDLE names "
             f"the certificate of its authority ({message})"
         )
+    if "HTTP status 411" in message:
+        return (
+            f"{location}: the server doesn't know uploads with trailing checksums, as MinIO before RELEASE.2025-01-20; "
+            f"set AWS_REQUEST_CHECKSUM_CALCULATION=when_required ({message})"
+        )
     if "NETWORK_CONNECTION" in message:
         server = location.endpoint or "AWS"
         return f"{location}: {server} can't be reached; check AWS_ENDPOINT_URL and that it is up ({message})"
