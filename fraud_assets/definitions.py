@@ -3,6 +3,7 @@
 import dagster as dg
 
 from fraud_assets.assets import dataset, model, tuning
+from fraud_assets.automation import new_data_sensor, retune_job
 from fraud_assets.io_manager import JsonIOManager, ParquetIOManager
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
 from fraud_assets.resources.object_store import ObjectStore
@@ -12,6 +13,8 @@ object_store = ObjectStore.configure_at_launch()
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules([dataset, tuning, model]),
+    jobs=[retune_job],
+    sensors=[new_data_sensor],
     resources={
         "object_store": object_store,
         "parquet": ParquetIOManager(store=object_store),

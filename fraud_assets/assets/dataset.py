@@ -52,20 +52,25 @@ def raw_dataset(
     )
 
 
+def dataset_location(config: RawDatasetConfig, object_store: ObjectStore) -> Location:
+    """Where the transactions are: what the user named, else the sample data's place in the storage."""
+    uri = config.dataset_uri()
+    return object_store.child("raw") if uri is None else locate(uri)
+
+
 def _source(
     context: dg.AssetExecutionContext, config: RawDatasetConfig, object_store: ObjectStore
 ) -> tuple[Location, DatasetSpec]:
     """Where the data is and what its columns mean; generates the sample data where nothing at all was named."""
-    uri = config.dataset_uri()
-    if uri is not None:
-        return locate(uri), config.spec()
-    sample = object_store.child("raw")
+    if config.dataset_uri() is not None:
+        return dataset_location(config, object_store), config.spec()
     if not object_store.is_default:
         # The storage is the user's: what nobody asked for is not written there, and no model learns from it.
         raise DataError(
             "no data set is named: set `uri` of raw_dataset's config, or FRAUD_DATASET_URI. "
             "(Sample data is used only where neither a data set nor a storage is named.)"
         )
+    sample = dataset_location(config, object_store)
     if not _has_objects(sample):
         from fraud_assets.ml.sample_data import SampleConfig, generate, write_daily_objects
 

@@ -23,11 +23,12 @@ _READERS = 4
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object in the storage: its path there, what messages call it, and its size in bytes."""
+    """An object in the storage: its path there, what messages call it, bytes, and the last change in ns since 1970."""
 
     path: str
     name: str
     size: int
+    modified: int
 
     @property
     def is_csv(self) -> bool:
@@ -65,13 +66,13 @@ def list_objects(filesystem: pafs.FileSystem, path: str, name: str) -> list[Stor
     if info.type == pafs.FileType.File:
         if not _is_data(path):
             raise DataError(f"{name} is neither CSV nor Parquet: {_EXPECTED}")
-        return [StoredObject(path, name, info.size)]
+        return [StoredObject(path, name, info.size, info.mtime_ns)]
 
     found = filesystem.get_file_info(pafs.FileSelector(path, recursive=True))
     files = {entry.path: entry for entry in found if entry.type == pafs.FileType.File}
     inside = {p: p.removeprefix(path).lstrip("/") for p in sorted(files)}
     objects = [
-        StoredObject(p, f"{name.rstrip('/')}/{relative}", files[p].size)
+        StoredObject(p, f"{name.rstrip('/')}/{relative}", files[p].size, files[p].mtime_ns)
         for p, relative in inside.items()
         if _is_data(p) and not any(part.startswith(("_", ".")) for part in PurePosixPath(relative).parts)
     ]

@@ -1,0 +1,36 @@
+"""What starts a run when nobody is there: jobs and sensors."""
+
+import dagster as dg
+
+from fraud_assets.assets.config import RawDatasetConfig
+from fraud_assets.assets.dataset import dataset_location
+from fraud_assets.ml.identity import digest
+from fraud_assets.ml.ingest.objects import list_objects
+from fraud_assets.ml.schema import DataError
+from fraud_assets.resources.object_store import ObjectStore, explain_errors
+
+retune_job = dg.define_asset_job(
+    "retune_job",
+    selection=dg.AssetSelection.all(),
+    description="Read the data, split it, tune, and log the best model.",
+)
+
+
+@dg.sensor(job=retune_job, minimum_interval_seconds=60)
+def new_data_sensor(context: dg.SensorEvaluationContext, object_store: ObjectStore) -> dg.SensorResult:
+    """Retunes when the objects of FRAUD_DATASET_URI are others than at the last look.
+
+    The run's key comes from paths, sizes and times of change, so that a sensor that lost its cursor asks for nothing
+    twice. A storage that refuses fails the tick.
+    """
+    location = dataset_location(RawDatasetConfig(), object_store)
+    try:
+        with explain_errors(location):
+            objects = list_objects(location.filesystem, location.path, location.uri)
+    except DataError as error:
+        return dg.SensorResult(skip_reason=str(error))
+    seen = digest([[found.path, found.size, found.modified] for found in objects])
+    if seen == context.cursor:
+        return dg.SensorResult(skip_reason=f"nothing new among the {len(objects)} objects of {location.uri}")
+    tags = {"dataset_uri": location.uri, "dataset_objects": str(len(objects))}
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=seen, tags=tags)], cursor=seen)
