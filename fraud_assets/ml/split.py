@@ -1,7 +1,8 @@
 """Which rows fit, which choose, which judge: every row gets one role."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,22 @@ class SplitSettings:
         folds: how many validation folds; with 1, one part of `validation_fraction` chooses and the rest fits.
         validation_fraction: share of the rows outside the holdout that validate where `folds` is 1.
         seed: of the shuffling.
+
+    Raises:
+        ValueError: a field is out of its range.
     """
 
     holdout_fraction: float = 0.2
     folds: int = 3
     validation_fraction: float = 0.2
     seed: int = 1025
+
+    def __post_init__(self) -> None:
+        for name in ("holdout_fraction", "validation_fraction"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected a fraction between 0 and 1")
+        if self.folds < 1:
+            raise ValueError(f"folds is {self.folds}; expected 1 or more")
 
 
 @dataclass(frozen=True)
@@ -67,8 +78,8 @@ class Split:
 
     @property
     def version(self) -> str:
-        """Digest of what decided the roles: the data's version and the settings."""
-        return digest({"data_version": self.data_version, **asdict(self.settings)})
+        """Digest of the data's version and every row's role; settings that make no difference leave no trace."""
+        return digest([self.data_version, self.roles.tolist()])
 
     def to_arrow(self) -> pa.Table:
         """A table of `row_id` and `role`, with the settings in its metadata."""
@@ -89,29 +100,28 @@ class Split:
                 f"dataset_split was made for data version {info['data_version']}, but raw_dataset is now "
                 f"{dataset.version}: materialize dataset_split, and what follows it, again"
             )
-        roles = np.asarray(table.column("role").to_pylist(), dtype=object)
+        roles = table.column("role").to_pandas().to_numpy(dtype=object)
         return cls(roles, SplitSettings(**info["settings"]), info["data_version"])
 
 
 def split_stratified(dataset: Dataset, settings: SplitSettings) -> Split:
     """Split at random, with the fraud rate kept, and entities and exact copies on one side.
 
-    Built on scikit-learn's StratifiedGroupKFold; StratifiedKFold where no two rows belong together.
+    The holdout depends on `holdout_fraction` and `seed` only: another number of folds leaves it as it was.
 
     Raises:
         DataError: some role would have no fraud, or no legitimate row; the message has the numbers.
     """
     y, groups = dataset.y, _groups(dataset)
-    roles = np.full(len(y), TRAIN, dtype=object)
-    holdout = _part(y, groups, settings.holdout_fraction, settings.seed)
-    roles[holdout] = HOLDOUT
-    rest = np.flatnonzero(roles != HOLDOUT)
+    roles = np.full(len(y), HOLDOUT, dtype=object)
+    _, rest = _deal(y, groups, [settings.holdout_fraction, 1 - settings.holdout_fraction], settings.seed)
     if settings.folds == 1:
-        roles[rest[_part(y[rest], groups[rest], settings.validation_fraction, settings.seed)]] = "fold_0"
+        names, shares = ["fold_0", TRAIN], [settings.validation_fraction, 1 - settings.validation_fraction]
     else:
-        for i, rows in enumerate(_folds(y[rest], groups[rest], settings.folds, settings.seed)):
-            roles[rest[rows]] = f"fold_{i}"
-    _require_both_classes(roles, y)
+        names, shares = [f"fold_{i}" for i in range(settings.folds)], [1 / settings.folds] * settings.folds
+    for name, rows in zip(names, _deal(y[rest], groups[rest], shares, settings.seed), strict=True):
+        roles[rest[rows]] = name
+    _require_both_classes(roles, [HOLDOUT, *names], y, groups)
     return Split(roles, settings, dataset.version)
 
 
@@ -120,39 +130,53 @@ def _groups(dataset: Dataset) -> np.ndarray:
 
     A row without an entity belongs with its exact copies only.
     """
-    digest = pd.util.hash_pandas_object(dataset.table.to_pandas(), index=False).astype(str)
-    key = digest if dataset.entity is None else ("e" + dataset.entity.astype(str)).where(dataset.entity.notna(), digest)
-    return np.asarray(pd.factorize(key)[0])
+    if dataset.entity is None:
+        return _copies(dataset.table)
+    groups = pd.factorize(dataset.entity)[0]
+    nobodys = np.flatnonzero(groups < 0)
+    groups[nobodys] = len(groups) + _copies(dataset.table.take(nobodys))
+    return groups
 
 
-def _folds(y: np.ndarray, groups: np.ndarray, n: int, seed: int) -> list[np.ndarray]:
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
-    frauds, n_groups = int(y.sum()), len(np.unique(groups))
-    if min(frauds, len(y) - frauds, n_groups) < n:
-        raise DataError(
-            f"can't make {n} parts with both classes in each out of {len(y)} rows with {frauds} frauds "
-            f"in {n_groups} groups of rows that belong together: use fewer folds or a larger fraction"
-        )
-    # The grouped splitter takes Python time for every group, so it is used only where there are groups.
-    grouped = n_groups < len(y)
-    splitter = (StratifiedGroupKFold if grouped else StratifiedKFold)(n, shuffle=True, random_state=seed)
-    return [rows for _, rows in splitter.split(y, y, groups if grouped else None)]
+def _copies(table: pa.Table) -> np.ndarray:
+    """A number for each row of `table`, equal for exact copies."""
+    return np.asarray(pd.factorize(pd.util.hash_pandas_object(table.to_pandas(), index=False))[0])
 
 
-def _part(y: np.ndarray, groups: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Positions of about `fraction` of the rows: so many of so many equal folds, 3 of 20 for 0.15."""
-    ratio = Fraction(fraction).limit_denominator(20)
-    ratio = Fraction(1, 20) if ratio == 0 else ratio
-    return np.concatenate(_folds(y, groups, ratio.denominator, seed)[: ratio.numerator])
+def _deal(y: np.ndarray, groups: np.ndarray, shares: Sequence[float], seed: int) -> list[np.ndarray]:
+    """Positions of the rows of each part, so that it has its share of the frauds and of the legitimate rows.
+
+    Groups go one by one, those with most of a class first, to the part that is behind most: the part in which the sum
+    over parts and classes of (rows in part / rows)² / share grows least. scikit-learn's StratifiedGroupKFold weighs
+    alike, but for equal shares only, and it walks through the rows in Python: minutes where this takes seconds.
+    """
+    _, group = np.unique(groups, return_inverse=True)
+    counts = np.column_stack([np.bincount(group, weights=y == label) for label in (0, 1)])
+    weights = counts / np.maximum(counts.sum(axis=0), 1)
+    shuffled = np.random.default_rng(seed).permutation(len(counts))
+    order = shuffled[np.argsort(-weights[shuffled].max(axis=1), kind="stable")]
+    # Plain numbers, because this loop runs once a group: with small arrays it takes ten times as long.
+    dealt = [[0.0, 0.0, share] for share in shares]
+    part = [0] * len(counts)
+    for g, legitimate, frauds in zip(order.tolist(), *weights[order].T.tolist(), strict=True):
+        chosen, least = 0, math.inf
+        for i, (legitimate_there, frauds_there, share) in enumerate(dealt):
+            growth = ((2 * legitimate_there + legitimate) * legitimate + (2 * frauds_there + frauds) * frauds) / share
+            if growth < least:
+                chosen, least = i, growth
+        part[g] = chosen
+        dealt[chosen][0] += legitimate
+        dealt[chosen][1] += frauds
+    return [np.flatnonzero(np.asarray(part)[group] == i) for i in range(len(shares))]
 
 
-def _require_both_classes(roles: np.ndarray, y: np.ndarray) -> None:
-    for role in sorted(set(roles)):
-        rows = roles == role
+def _require_both_classes(roles: np.ndarray, names: Sequence[str], y: np.ndarray, groups: np.ndarray) -> None:
+    for name in names:
+        rows = roles == name
         frauds = int(y[rows].sum())
         if frauds in (0, rows.sum()):
             raise DataError(
-                f"the part {role!r} of the split has {frauds} frauds among {int(rows.sum())} rows, and needs both "
-                f"classes (the data has {int(y.sum())} frauds among {len(y)} rows): use fewer folds or other fractions"
+                f"the part {name!r} of the split has {frauds} frauds among {int(rows.sum())} rows, and needs both "
+                f"classes: the data has {int(y.sum())} frauds among {len(y)} rows, in {len(np.unique(groups))} groups "
+                "of rows that belong together (an entity's, or copies); use fewer folds or other fractions"
             )
