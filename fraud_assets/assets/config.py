@@ -9,6 +9,9 @@ from pydantic import Field, field_validator
 from fraud_assets.ml.evaluate import Metric
 from fraud_assets.ml.schema import DataError, DatasetSpec
 from fraud_assets.ml.search_space import resolve_search_space
+from fraud_assets.resources.mlflow_tracking import MlflowTracking
+from fraud_assets.resources.object_store import ObjectStore
+from fraud_assets.resources.ray_tune import RayTune
 
 
 def _from_environment(variable: str, what: str) -> str:
@@ -133,23 +136,35 @@ class FraudModelConfig(dg.Config):
     )
 
 
-# Asset name -> its config.
+# Asset name -> its config, resource name -> its own.
 CONFIGS: dict[str, type[dg.Config]] = {
     "raw_dataset": RawDatasetConfig,
     "dataset_split": DatasetSplitConfig,
     "tuning_results": TuningConfig,
     "fraud_model": FraudModelConfig,
 }
+RESOURCES: dict[str, type[dg.ConfigurableResource[Any]]] = {
+    "object_store": ObjectStore,
+    "ray": RayTune,
+    "mlflow": MlflowTracking,
+}
 
 
 def validate_run_config(context: dg.AssetExecutionContext) -> None:
-    """Check the config of every asset of the run, not only of this one: a typo is told before hours of work.
+    """Check the whole run's config, not only this asset's: a typo is told before hours of work.
 
     Dagster itself checks names and types at launch, but bounds only as each step starts.
 
     Raises:
         ValueError: a value is out of bounds; pydantic's message names the field.
     """
-    ops: Any = context.run.run_config.get("ops", {})
-    for name, config in CONFIGS.items():
-        config(**ops.get(name, {}).get("config", {}))
+    run_config: Any = context.run.run_config
+    for section, classes in (("ops", CONFIGS), ("resources", RESOURCES)):
+        for name, config in classes.items():
+            values = run_config.get(section, {}).get(name, {}).get("config", {})
+            # {"env": NAME} is looked up by Dagster as the step starts.
+            config(**{field: value for field, value in values.items() if not _is_variable(value)})
+
+
+def _is_variable(value: object) -> bool:
+    return isinstance(value, dict) and set(value) == {"env"}
