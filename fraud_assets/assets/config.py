@@ -92,16 +92,40 @@ class RawDatasetConfig(dg.Config):
 class DatasetSplitConfig(dg.Config):
     """Which rows fit, choose and judge."""
 
+    strategy: Literal["auto", "time", "group", "stratified"] = Field(
+        default="auto",
+        description=(
+            "time: the latest rows judge, and folds are prequential blocks; group: at random, all rows of an entity on "
+            "one side; stratified: at random. auto: the first of them that the data allows."
+        ),
+    )
     holdout_fraction: float = Field(
         default=0.2, ge=0.05, le=0.5, description="Share of the rows that only judge the finished model."
     )
     folds: int = Field(
-        default=3, ge=1, le=20, description="Validation folds, so fits a trial; with 1, one part of the rows validates."
+        default=3,
+        ge=1,
+        le=20,
+        description="Validation folds, so fits a trial; with 1, and not by time, one part of the rows validates.",
     )
     validation_fraction: float = Field(
-        default=0.2, ge=0.05, le=0.5, description="Share of the other rows that validates; used only with 1 fold."
+        default=0.2,
+        ge=0.05,
+        le=0.5,
+        description="Share of the other rows that validates with 1 fold; not by time.",
     )
-    seed: int = Field(default=1025, ge=0, description="Seed of the shuffling.")
+    seed: int = Field(default=1025, ge=0, description="Seed of the shuffling; not by time.")
+    test_days: float = Field(default=7, ge=1, description="By time: days of a block's validating window.")
+    delay_days: float = Field(
+        default=7, ge=0, description="By time: days until labels are known, between fitting and validating rows."
+    )
+    train_days: float | None = Field(
+        default=None, ge=1, description="By time: days of the fitting window. Default: everything before."
+    )
+    leave_out_known: bool = Field(
+        default=True,
+        description="By time: leave out of scoring the entities that are known to be compromised on that day.",
+    )
 
 
 class TuningConfig(dg.Config):

@@ -10,6 +10,7 @@ import pyarrow as pa
 from fraud_assets.assets.config import DatasetSplitConfig, RawDatasetConfig, validate_run_config
 from fraud_assets.assets.metadata import column_schema, table
 from fraud_assets.ml.schema import DataError, Dataset, DatasetSpec
+from fraud_assets.ml.split import Split
 from fraud_assets.resources.object_store import Location, ObjectStore, explain_errors, locate
 
 _SAMPLE_SPEC = DatasetSpec(
@@ -90,17 +91,20 @@ def dataset_split(
     context: dg.AssetExecutionContext, config: DatasetSplitConfig, raw_dataset: pa.Table
 ) -> dg.MaterializeResult[pa.Table]:
     """The one role of every transaction: validate in a fold and fit in the others, or judge as part of the holdout."""
-    from fraud_assets.ml.split import SplitSettings, split_stratified
+    from fraud_assets.ml.split import SplitSettings, make_split
 
     validate_run_config(context)
     dataset = Dataset.from_arrow(raw_dataset)
-    split = split_stratified(dataset, SplitSettings(**config.model_dump()))
+    split = make_split(dataset, SplitSettings(**config.model_dump()))
+    context.log.info(f"split by {split.strategy}" + (f": {split.reason}" if split.reason else ""))
     return dg.MaterializeResult(
         value=split.to_arrow(),
         data_version=dg.DataVersion(split.version),
         metadata={
             "dagster/row_count": len(split.roles),
-            "strategy": "stratified, entities and exact copies on one side",
+            "strategy": split.strategy,
+            "why": split.reason or "as configured",
+            "fitting rows": table(_describe_fits(dataset, split)),
             "settings": dg.MetadataValue.json(asdict(split.settings)),
             "roles": table(_describe_roles(dataset, split.roles)),
             "entities in more than one role": _straddling(dataset, split.roles),
@@ -120,6 +124,16 @@ def _describe_roles(dataset: Dataset, roles: np.ndarray) -> pd.DataFrame:
         frame["time"] = dataset.time
         columns |= {"first": ("time", "min"), "last": ("time", "max")}
     return frame.groupby("role").agg(**columns).reset_index()
+
+
+def _describe_fits(dataset: Dataset, split: Split) -> pd.DataFrame:
+    """Size and fraud rate of what each fold, and the fit that the holdout judges, is fitted on."""
+    names = [*(f"fold_{i}" for i in range(split.fits.shape[1] - 1)), "holdout"]
+    fits = [dataset.y[fits] for fits in split.fits.T]
+    return pd.DataFrame(
+        {"for": names, "rows": [len(y) for y in fits], "frauds": [int(y.sum()) for y in fits]}
+        | {"fraud rate": [float(y.mean()) for y in fits]}
+    )
 
 
 def _straddling(dataset: Dataset, roles: np.ndarray) -> int:

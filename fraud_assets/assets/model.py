@@ -55,7 +55,7 @@ def fraud_model(
 
     tags = {"fraud_model.dagster_run_id": context.run.run_id}
     with mlflow.parent_run(best_params["mlflow_parent_run_id"], tags=tags) as parent:
-        judged = fit(split.tuning)
+        judged = fit(split.judged_fit)
         probability = judged.predict_proba(X.iloc[split.holdout])[:, 1]
         holdout = score(y[split.holdout], probability, threshold)
         context.log.info(f"holdout of {len(split.holdout)} rows: {holdout}")
@@ -84,8 +84,8 @@ def fraud_model(
             "model": f"models:/{mlflow.registered_model}/{value['version']}",
             "MLflow parent run": parent.url or parent.run_id,
             "which number belongs to which fit": (
-                f"The holdout's metrics are those of a fit on the {len(split.tuning)} rows outside the holdout, judged "
-                f"on its {len(split.holdout)}. The logged model is fitted on {fitted_on}."
+                f"The holdout's metrics are those of a fit on {len(split.judged_fit)} rows without the holdout, "
+                f"judged on its {len(split.holdout)}. The logged model is fitted on {fitted_on}."
             ),
             "holdout": named_values(holdout, ("metric", "value")),
             "validation": named_values(best_params["metrics"], ("metric", "mean over folds, threshold 0.5")),

@@ -1,19 +1,20 @@
-"""Which rows fit, which choose, which judge: every row gets one role."""
+"""Which rows fit, which choose, which judge: the role of every row."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from fraud_assets.ml.identity import digest
 from fraud_assets.ml.schema import DataError, Dataset, read_info, with_info
 
+Strategy = Literal["time", "group", "stratified"]
+
 HOLDOUT = "holdout"
 TRAIN = "train"
+UNUSED = "unused"
+LEFT_OUT = "left_out"
 
 
 @dataclass(frozen=True)
@@ -21,19 +22,32 @@ class SplitSettings:
     """How rows are split.
 
     Attributes:
+        strategy: `time`: the latest rows judge, and folds are prequential blocks; `group`: at random, entities intact;
+            `stratified`: at random; `auto`: the first of these that the data allows.
         holdout_fraction: share of the rows that judge the model and are seen by nothing else.
-        folds: how many validation folds; with 1, one part of `validation_fraction` chooses and the rest fits.
-        validation_fraction: share of the rows outside the holdout that validate where `folds` is 1.
-        seed: of the shuffling.
+        folds: how many validation folds; outside `time`, with 1, one part of `validation_fraction` chooses and the rest
+            fits.
+        validation_fraction: share of the rows outside the holdout that validate where `folds` is 1; not for `time`.
+        seed: of the shuffling; not for `time`.
+        test_days: length of a block's validating window; only for `time`, as all that follows.
+        delay_days: days until a transaction's label is known: what lies between fitting and validating rows.
+        train_days: length of the fitting window; None for everything before.
+        leave_out_known: whether rows of an entity that is known to be compromised by then are left out of validating
+            and judging.
 
     Raises:
         ValueError: a field is out of its range.
     """
 
+    strategy: Literal["auto", "time", "group", "stratified"] = "auto"
     holdout_fraction: float = 0.2
     folds: int = 3
     validation_fraction: float = 0.2
     seed: int = 1025
+    test_days: float = 7
+    delay_days: float = 7
+    train_days: float | None = None
+    leave_out_known: bool = True
 
     def __post_init__(self) -> None:
         for name in ("holdout_fraction", "validation_fraction"):
@@ -41,6 +55,10 @@ class SplitSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected a fraction between 0 and 1")
         if self.folds < 1:
             raise ValueError(f"folds is {self.folds}; expected 1 or more")
+        for name, least in (("test_days", 1), ("train_days", 1), ("delay_days", 0)):
+            days = getattr(self, name)
+            if days is not None and days < least:
+                raise ValueError(f"{name} is {days}; expected {least} or more")
 
 
 @dataclass(frozen=True)
@@ -48,15 +66,29 @@ class Split:
     """The role of every row.
 
     Attributes:
-        roles: shape (rows,), one of `holdout`, `train` (fits in every fold) or `fold_0`, `fold_1`, … (validates in that
-            fold and fits in the others); position i is row id i.
+        roles: shape (rows,), position i is row id i: `holdout`; `fold_0`, `fold_1`, … (validates in that fold); `train`
+            (only ever fits); `left_out` (would validate or judge, but its entity is known to be compromised);
+            `unused` (its label is not known yet when the holdout begins).
+        fits: which rows fit in which fold, shape (rows, folds + 1), bool; the last column is the fit that the holdout
+            judges.
         settings: what it was made with.
+        strategy: what became of `auto`.
         data_version: of the data set it belongs to.
+        reason: why `auto` chose the strategy.
     """
 
     roles: np.ndarray
+    fits: np.ndarray
     settings: SplitSettings
+    strategy: Strategy
     data_version: str
+    reason: str = ""
+
+    @classmethod
+    def of_parts(cls, roles: np.ndarray, settings: SplitSettings, strategy: Strategy, data_version: str) -> "Split":
+        """A split in which every row outside the holdout fits wherever it doesn't validate."""
+        fits = [(roles != HOLDOUT) & (roles != name) for name in (*_fold_names(roles), HOLDOUT)]
+        return cls(roles, np.column_stack(fits), settings, strategy, data_version)
 
     @property
     def holdout(self) -> np.ndarray:
@@ -64,28 +96,37 @@ class Split:
         return np.flatnonzero(self.roles == HOLDOUT)
 
     @property
+    def judged_fit(self) -> np.ndarray:
+        """Row ids that the model is fitted on which the holdout judges."""
+        return np.flatnonzero(self.fits[:, -1])
+
+    @property
     def tuning(self) -> np.ndarray:
-        """Row ids of everything but the holdout."""
-        return np.flatnonzero(self.roles != HOLDOUT)
+        """Row ids that some fold fits or validates on; none of them is in the holdout."""
+        return np.flatnonzero(np.isin(self.roles, _fold_names(self.roles)) | self.fits[:, :-1].any(axis=1))
 
     def folds(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """(fitting row ids, validating row ids) of each fold; the holdout is in none of them."""
-        names = sorted({str(role) for role in self.roles} - {HOLDOUT, TRAIN}, key=lambda name: int(name[5:]))
         return [
-            (np.flatnonzero((self.roles != HOLDOUT) & (self.roles != name)), np.flatnonzero(self.roles == name))
-            for name in names
+            (np.flatnonzero(self.fits[:, i]), np.flatnonzero(self.roles == name))
+            for i, name in enumerate(_fold_names(self.roles))
         ]
 
     @property
     def version(self) -> str:
-        """Digest of the data's version and every row's role; settings that make no difference leave no trace."""
-        return digest([self.data_version, self.roles.tolist()])
+        """Digest of the data's version and every row's use; settings that make no difference leave no trace."""
+        return digest([self.data_version, self.roles.tolist(), np.packbits(self.fits).tolist()])
 
     def to_arrow(self) -> pa.Table:
-        """A table of `row_id` and `role`, with the settings in its metadata."""
-        roles = pa.array(self.roles.astype(str)).dictionary_encode()
-        table = pa.table({"row_id": np.arange(len(self.roles)), "role": roles})
-        return with_info(table, {"settings": asdict(self.settings), "data_version": self.data_version})
+        """A table of `row_id`, `role` and a column for each fit, with the settings in its metadata."""
+        names = [f"fits_{name}" for name in (*_fold_names(self.roles), HOLDOUT)]
+        columns = {
+            "row_id": np.arange(len(self.roles)),
+            "role": pa.array(self.roles.astype(str)).dictionary_encode(),
+            **dict(zip(names, self.fits.T, strict=True)),
+        }
+        info = {"settings": asdict(self.settings), "strategy": self.strategy, "reason": self.reason}
+        return with_info(pa.table(columns), {**info, "data_version": self.data_version})
 
     @classmethod
     def from_arrow(cls, table: pa.Table, dataset: Dataset) -> "Split":
@@ -101,82 +142,44 @@ class Split:
                 f"{dataset.version}: materialize dataset_split, and what follows it, again"
             )
         roles = table.column("role").to_pandas().to_numpy(dtype=object)
-        return cls(roles, SplitSettings(**info["settings"]), info["data_version"])
+        fits = np.column_stack([table.column(name).to_numpy() for name in table.column_names[2:]])
+        settings = SplitSettings(**info["settings"])
+        return cls(roles, fits, settings, info["strategy"], info["data_version"], info["reason"])
 
 
-def split_stratified(dataset: Dataset, settings: SplitSettings) -> Split:
-    """Split at random, with the fraud rate kept, and entities and exact copies on one side.
+def _fold_names(roles: np.ndarray) -> list[str]:
+    return sorted({str(role) for role in set(roles) if role.startswith("fold_")}, key=lambda name: int(name[5:]))
 
-    The holdout depends on `holdout_fraction` and `seed` only: another number of folds leaves it as it was.
+
+def make_split(dataset: Dataset, settings: SplitSettings) -> Split:
+    """Split by the strategy of `settings`; `auto` takes time where the data has enough of it, else group, else random.
 
     Raises:
-        DataError: some role would have no fraud, or no legitimate row; the message has the numbers.
+        DataError: the split can't be made; the message has the numbers.
     """
-    y, groups = dataset.y, _groups(dataset)
-    roles = np.full(len(y), HOLDOUT, dtype=object)
-    _, rest = _deal(y, groups, [settings.holdout_fraction, 1 - settings.holdout_fraction], settings.seed)
-    if settings.folds == 1:
-        names, shares = ["fold_0", TRAIN], [settings.validation_fraction, 1 - settings.validation_fraction]
-    else:
-        names, shares = [f"fold_{i}" for i in range(settings.folds)], [1 / settings.folds] * settings.folds
-    for name, rows in zip(names, _deal(y[rest], groups[rest], shares, settings.seed), strict=True):
-        roles[rest[rows]] = name
-    _require_both_classes(roles, [HOLDOUT, *names], y, groups)
-    return Split(roles, settings, dataset.version)
+    from fraud_assets.ml.random_split import split_at_random
+    from fraud_assets.ml.time_split import split_by_time
+
+    if settings.strategy == "time":
+        return split_by_time(dataset, settings)
+    reason = "the data has no time column"
+    if settings.strategy == "auto" and dataset.time is not None:
+        try:
+            return replace(split_by_time(dataset, settings), reason="the data has a time column")
+        except DataError as error:
+            reason = f"not by time: {error}"
+    intact = settings.strategy == "group" or (settings.strategy == "auto" and dataset.entity is not None)
+    if settings.strategy == "group" and dataset.entity is None:
+        raise DataError("a split by group needs an entity column: name one in raw_dataset's config, or FRAUD_ENTITY")
+    split = split_at_random(dataset, settings, entities_intact=intact)
+    return replace(split, reason=reason if settings.strategy == "auto" else "")
 
 
-def _groups(dataset: Dataset) -> np.ndarray:
-    """A number for each row; rows with an equal number stay together.
-
-    A row without an entity belongs with its exact copies only.
-    """
-    if dataset.entity is None:
-        return _copies(dataset.table)
-    groups = pd.factorize(dataset.entity)[0]
-    nobodys = np.flatnonzero(groups < 0)
-    groups[nobodys] = len(groups) + _copies(dataset.table.take(nobodys))
-    return groups
-
-
-def _copies(table: pa.Table) -> np.ndarray:
-    """A number for each row of `table`, equal for exact copies."""
-    return np.asarray(pd.factorize(pd.util.hash_pandas_object(table.to_pandas(), index=False))[0])
-
-
-def _deal(y: np.ndarray, groups: np.ndarray, shares: Sequence[float], seed: int) -> list[np.ndarray]:
-    """Positions of the rows of each part, so that it has its share of the frauds and of the legitimate rows.
-
-    Groups go one by one, those with most of a class first, to the part that is behind most: the part in which the sum
-    over parts and classes of (rows in part / rows)² / share grows least. scikit-learn's StratifiedGroupKFold weighs
-    alike, but for equal shares only, and it walks through the rows in Python: minutes where this takes seconds.
-    """
-    _, group = np.unique(groups, return_inverse=True)
-    counts = np.column_stack([np.bincount(group, weights=y == label) for label in (0, 1)])
-    weights = counts / np.maximum(counts.sum(axis=0), 1)
-    shuffled = np.random.default_rng(seed).permutation(len(counts))
-    order = shuffled[np.argsort(-weights[shuffled].max(axis=1), kind="stable")]
-    # Plain numbers, because this loop runs once a group: with small arrays it takes ten times as long.
-    dealt = [[0.0, 0.0, share] for share in shares]
-    part = [0] * len(counts)
-    for g, legitimate, frauds in zip(order.tolist(), *weights[order].T.tolist(), strict=True):
-        chosen, least = 0, math.inf
-        for i, (legitimate_there, frauds_there, share) in enumerate(dealt):
-            growth = ((2 * legitimate_there + legitimate) * legitimate + (2 * frauds_there + frauds) * frauds) / share
-            if growth < least:
-                chosen, least = i, growth
-        part[g] = chosen
-        dealt[chosen][0] += legitimate
-        dealt[chosen][1] += frauds
-    return [np.flatnonzero(np.asarray(part)[group] == i) for i in range(len(shares))]
-
-
-def _require_both_classes(roles: np.ndarray, names: Sequence[str], y: np.ndarray, groups: np.ndarray) -> None:
-    for name in names:
-        rows = roles == name
-        frauds = int(y[rows].sum())
-        if frauds in (0, rows.sum()):
-            raise DataError(
-                f"the part {name!r} of the split has {frauds} frauds among {int(rows.sum())} rows, and needs both "
-                f"classes: the data has {int(y.sum())} frauds among {len(y)} rows, in {len(np.unique(groups))} groups "
-                "of rows that belong together (an entity's, or copies); use fewer folds or other fractions"
-            )
+def require_both_classes(y: np.ndarray, rows: np.ndarray, what: str, hint: str) -> None:
+    """Raise DataError, with the numbers, where `rows` (bool) of `y` hold one class only."""
+    frauds, size = int(y[rows].sum()), int(rows.sum())
+    if frauds in (0, size):
+        raise DataError(
+            f"{what} has {frauds} frauds among {size} rows, and needs both classes: the data has {int(y.sum())} frauds "
+            f"among {len(y)} rows, in {hint}; use fewer folds or other fractions"
+        )

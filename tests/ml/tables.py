@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from fraud_assets.ml.random_split import split_at_random
 from fraud_assets.ml.schema import ColumnRoles, Dataset
+from fraud_assets.ml.split import Split, SplitSettings
 
 LABEL = "is_fraud"
 
@@ -61,3 +63,8 @@ def permuted(dataset: Dataset, seed: int = 0) -> Dataset:
     column = dataset.table.column_names.index(LABEL)
     labels = np.random.default_rng(seed).permutation(dataset.table.column(LABEL).to_numpy())
     return replace(dataset, table=dataset.table.set_column(column, LABEL, pa.array(labels)))
+
+
+def split_by_group(dataset: Dataset, settings: SplitSettings) -> Split:
+    """At random, entities intact."""
+    return split_at_random(dataset, settings, entities_intact=True)

@@ -4,13 +4,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from fraud_assets.ml.schema import DataError
-from fraud_assets.ml.split import Split, SplitSettings, split_stratified
-from tests.ml.tables import of_cards
+from fraud_assets.ml.split import Split, SplitSettings
+from tests.ml.tables import of_cards, split_by_group
 
 
 def test_a_split_comes_back_from_parquet_as_it_was() -> None:
     dataset = of_cards()
-    split = split_stratified(dataset, SplitSettings(folds=11, seed=3))
+    split = split_by_group(dataset, SplitSettings(folds=11, seed=3))
     sink = pa.BufferOutputStream()
     pq.write_table(split.to_arrow(), sink)
 
@@ -23,14 +23,14 @@ def test_a_split_comes_back_from_parquet_as_it_was() -> None:
 
 
 def test_a_split_of_other_data_is_refused() -> None:
-    stored = split_stratified(of_cards(version="old"), SplitSettings()).to_arrow()
+    stored = split_by_group(of_cards(version="old"), SplitSettings()).to_arrow()
     with pytest.raises(DataError, match=r"data version old, but raw_dataset is now new: materialize dataset_split"):
         Split.from_arrow(stored, of_cards(version="new"))
 
 
 def test_the_version_follows_the_roles_and_the_data() -> None:
     def version(data: str = "v1", **settings: float) -> str:
-        return split_stratified(of_cards(version=data), SplitSettings(**settings)).version  # type: ignore[arg-type]
+        return split_by_group(of_cards(version=data), SplitSettings(**settings)).version  # type: ignore[arg-type]
 
     assert version() == version() == version(validation_fraction=0.3)
     assert len({version(), version("v2"), version(seed=1), version(folds=4), version(holdout_fraction=0.1)}) == 5
