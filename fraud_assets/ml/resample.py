@@ -1,7 +1,7 @@
 """Resampling of the fitting rows, with the samplers of imbalanced-learn.
 
 Neighbours are looked for among scaled, imputed columns, because the distance between unscaled ones is decided by the
-column with the largest unit. The rows that come out keep their own values, unscaled and with what was missing.
+column with the largest unit. What comes out is in the units of the data, and lacks values where the data does.
 """
 
 from dataclasses import dataclass
@@ -39,14 +39,14 @@ def resample(name: str, X: np.ndarray, y: np.ndarray, discrete: np.ndarray, *, s
     """Apply the resampler called `name` to encoded fitting rows.
 
     Args:
-        name: one of `RESAMPLERS`: `allknn` removes majority rows whose neighbours disagree with them (Tomek 1976),
+        name: one of `RESAMPLERS`: `allknn` removes legitimate rows whose neighbours disagree with them (Tomek 1976),
             `smote` makes up minority rows between neighbours (Chawla et al. 2002; SMOTENC or SMOTEN where there are
             discrete columns, which can't be interpolated), `passthrough` does nothing.
         X: encoded features, shape (rows, columns), NaN where missing.
         y: labels, shape (rows,), 0 or 1.
         discrete: which columns are booleans or category codes, shape (columns,).
         seed: of the sampler's random numbers.
-        n_jobs: threads for the neighbour search.
+        n_jobs: threads of AllKNN's neighbour search; SMOTE's, among the few frauds, has one.
 
     Raises:
         DataError: too few rows of a class for the sampler.
@@ -58,7 +58,7 @@ def resample(name: str, X: np.ndarray, y: np.ndarray, discrete: np.ndarray, *, s
     if name == "allknn":
         from imblearn.under_sampling import AllKNN
 
-        sampler = AllKNN(n_jobs=n_jobs)
+        sampler = AllKNN(sampling_strategy=[0], n_jobs=n_jobs)
         sampler.fit_resample(_Space(X, discrete).distances(), y)
         return Resampled(np.sort(sampler.sample_indices_).astype(np.int64), *none)
     if name == "smote":
@@ -77,45 +77,58 @@ def _smote(X: np.ndarray, y: np.ndarray, discrete: np.ndarray, seed: int) -> Res
     if discrete.all():
         sampler = SMOTEN(**settings)
     elif discrete.any():
-        sampler = SMOTENC(categorical_features=np.flatnonzero(discrete).tolist(), **settings)
+        sampler = SMOTENC(categorical_features=list(range(space.codes.shape[1])), **settings)
     else:
         sampler = SMOTE(**settings)
-    made, labels = sampler.fit_resample(space.scaled, y)
+    made, labels = sampler.fit_resample(np.hstack([space.codes, space.quantities]), y)
     # imbalanced-learn's over-samplers put the rows that went in first, and append what they made up.
-    return Resampled(np.arange(len(y)), space.unscale(made[len(y) :]), labels[len(y) :].astype(np.int8))
+    return Resampled(np.arange(len(y)), space.original(made[len(y) :]), labels[len(y) :].astype(np.int8))
 
 
 class _Space:
-    """The fitting rows where distances mean something: medians for what is missing, unit variance, a code for NaN."""
+    """The fitting rows where distances mean something.
+
+    Scaling is by the standard deviation alone and in float64, so that a value that SMOTE leaves alone comes back as the
+    same float32; were a 0 to come back as 1e-9, a tree would tell made-up rows by it.
+
+    Attributes:
+        codes: the discrete columns, shape (rows, discrete columns), float64; missing is a code of its own.
+        quantities: the other columns, scaled, the median where a value is missing; then, for each that has missing
+            values, whether it is missing, 0 or 1: so made-up rows lack values as often as the rows they are made from.
+    """
 
     def __init__(self, X: np.ndarray, discrete: np.ndarray) -> None:
         from sklearn.impute import SimpleImputer
         from sklearn.preprocessing import StandardScaler
 
-        self.discrete = discrete
-        self.scaled = np.empty_like(X)
-        # A discrete column's missing values are a value of their own.
-        self.missing_code = np.nanmax(X[:, discrete], axis=0, initial=-1) + 1
-        self.scaled[:, discrete] = np.where(np.isnan(X[:, discrete]), self.missing_code, X[:, discrete])
-        self.scaler = StandardScaler()
+        self._discrete = discrete
+        codes = X[:, discrete].astype(np.float64)
+        self._missing_code = np.nanmax(codes, axis=0, initial=-1) + 1
+        self.codes = np.where(np.isnan(codes), self._missing_code, codes)
+        self.quantities = X[:, ~discrete].astype(np.float64)
+        missing = np.isnan(self.quantities)
+        self._with_missing = missing.any(axis=0)
+        self._scaler = StandardScaler(with_mean=False)
         if not discrete.all():
             imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-            self.scaled[:, ~discrete] = self.scaler.fit_transform(imputer.fit_transform(X[:, ~discrete]))
+            scaled = self._scaler.fit_transform(imputer.fit_transform(self.quantities))
+            self.quantities = np.hstack([scaled, missing[:, self._with_missing]])
 
     def distances(self) -> np.ndarray:
-        """The rows with each discrete value as a column of its own: two different values are equally far apart."""
+        """The rows with each code as a column of its own: two different codes are equally far apart."""
         from sklearn.preprocessing import OneHotEncoder
 
-        if not self.discrete.any():
-            return self.scaled
-        encoder = OneHotEncoder(sparse_output=False, drop="if_binary", dtype=np.float32)
-        return np.hstack([self.scaled[:, ~self.discrete], encoder.fit_transform(self.scaled[:, self.discrete])])
+        if not self._discrete.any():
+            return self.quantities
+        return np.hstack([OneHotEncoder(sparse_output=False).fit_transform(self.codes), self.quantities])
 
-    def unscale(self, rows: np.ndarray) -> np.ndarray:
-        """Made-up rows in the units of the data."""
-        values = np.asarray(rows, dtype=np.float32).copy()
-        if not self.discrete.all():
-            values[:, ~self.discrete] = self.scaler.inverse_transform(values[:, ~self.discrete])
-        codes = values[:, self.discrete]
-        values[:, self.discrete] = np.where(codes == self.missing_code, np.nan, codes)
+    def original(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of codes and quantities as the columns of the data, shape (rows, columns), float32."""
+        values = np.empty((len(rows), len(self._discrete)), dtype=np.float32)
+        codes, quantities, missing = np.split(rows, [self.codes.shape[1], len(self._discrete)], axis=1)
+        values[:, self._discrete] = np.where(codes == self._missing_code, np.nan, codes)
+        if not self._discrete.all():
+            quantities = self._scaler.inverse_transform(quantities)
+            quantities[:, self._with_missing] = np.where(missing > 0.5, np.nan, quantities[:, self._with_missing])
+            values[:, ~self._discrete] = quantities
         return values
