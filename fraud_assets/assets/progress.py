@@ -42,4 +42,5 @@ class ProgressLog:
             f"{left} left at {rate * 60:.0f} a minute, about {left / rate:.0f} s"
         )
         if trial.error:
-            self._log.warning(f"trial {trial.name} failed: {trial.error}")
+            # The traceback is in the grid and in MLflow.
+            self._log.warning(f"trial {trial.name} failed: {trial.error.splitlines()[0]}")

@@ -19,7 +19,7 @@ def grid_frame(trials: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """One row a trial, in the order in which they were suggested.
 
     Args:
-        trials: for each trial `trial_id`, `name`, `status`, `seconds`, `error`, `mlflow_run_id`, `params` and `metrics`.
+        trials: each with `trial_id`, `name`, `status`, `seconds`, `error`, `mlflow_run_id`, `params` and `metrics`.
 
     Returns:
         These columns; the metrics each as a column of its own, NaN where there is none; the parameters as
@@ -60,7 +60,7 @@ def best_trial(grid: pd.DataFrame, metric: Metric) -> dict[str, Any]:
     ranked = rank(grid, metric)
     if ranked.empty:
         errors = grid["error"].dropna()
-        first = f"; the first error: {errors.iloc[0]}" if len(errors) else ""
+        first = f"; the first error: {errors.iloc[0].partition(chr(10))[0]}" if len(errors) else ""
         raise DataError(f"none of {len(grid)} trials finished ({grid['status'].value_counts().to_dict()}){first}")
     best = ranked.iloc[0]
     sign = 1 if direction(metric) == "max" else -1

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _STATUS = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
-# A tag holds 8,000 characters in MLflow's database; of a traceback the end says what happened.
+# A tag holds 8,000 characters in MLflow's database.
 _ERROR_LENGTH = 5000
 
 
@@ -83,7 +83,7 @@ class ChildRuns:
             run_id,
             metrics=[Metric(name, value, ended, 0) for name, value in trial.metrics.items()],
             params=[Param(name, str(value)) for name, value in params.items()],
-            tags=[RunTag("error", trial.error[-_ERROR_LENGTH:])] if trial.error else [],
+            tags=[RunTag("error", trial.error[:_ERROR_LENGTH])] if trial.error else [],
         )
         self._client.set_terminated(run_id, _STATUS[trial.status], ended)
 

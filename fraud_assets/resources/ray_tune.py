@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _RAY_ENVIRONMENT = {
     # Tune's own handler swallows Dagster's Terminate: fit() returns early, and the step succeeds with fewer trials.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # Each failed trial is told by the listeners.
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     # Trials read nothing from the working directory; a search space's module has to be found from there, though.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -169,18 +171,20 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
                 verbose=0,
             ),
         )
-        grid = tuner.fit()
-        ray.kill(resampled)
+        try:
+            grid = tuner.fit()
+        finally:
+            ray.kill(resampled)
         return _records(grid)
 
 
 def _records(grid: "ResultGrid") -> list[TrialRecord]:
-    from fraud_assets.resources.trial_worker import reported
+    from fraud_assets.resources.trial_worker import describe, reported
 
     records = []
     for result in grid:
         values = result.metrics or {}
-        error = str(result.error) if result.error is not None else None
+        error = describe(result.error) if result.error is not None else None
         metrics = {} if error else reported(values)
         status: TrialStatus = "failed" if error else "finished" if metrics else "stopped"
         # Tune's result has no id of a trial that failed or was stopped; the name of its folder is the id.

@@ -1,7 +1,10 @@
 """What runs inside Ray. Imported only where Ray is: by `ray_tune` when a study begins, and by Ray's workers."""
 
 import math
+import pickle
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -94,7 +97,7 @@ class ListenerCallback(tune.Callback):
         self._ended(trial, "finished" if metrics else "stopped", metrics, seconds=result.get("time_total_s"))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._ended(trial, "failed", error=str(trial.get_error() or "Tune reports an error without a message"))
+        self._ended(trial, "failed", error=_error_of(trial))
 
     def _ended(
         self, trial: Trial, status: TrialStatus, metrics: Mapping[str, float] | None = None, **more: Any
@@ -102,6 +105,20 @@ class ListenerCallback(tune.Callback):
         ended = TrialRecord(trial.trial_id, dict(trial.config), status, metrics or {}, **more)
         for listener in self._listeners:
             listener.trial_ended(ended)
+
+
+def _error_of(trial: Trial) -> str:
+    # Where Tune has just written it; `Trial.get_error` reads the storage, which has it later.
+    if trial.pickled_error_file and Path(trial.pickled_error_file).exists():
+        return describe(pickle.loads(Path(trial.pickled_error_file).read_bytes()))
+    return Path(trial.error_file).read_text() if trial.error_file else "Tune reports an error without a message"
+
+
+def describe(error: Exception) -> str:
+    """What went wrong in a worker: the error in the first line, then the worker's traceback."""
+    cause = getattr(error, "cause", None) or error
+    # Ray colours the names of processes.
+    return f"{type(cause).__name__}: {cause}\n\n" + re.sub(r"\x1b\[\d*m", "", str(error))
 
 
 def thread_count(cpus_per_trial: float) -> int:

@@ -17,7 +17,7 @@ class TrialRecord:
         status: `stopped` is a trial that the time budget, or a user, ended before it had a result.
         metrics: the numbers that it reported; empty unless it finished.
         seconds: wall clock of the trial, resampling and fitting together.
-        error: the traceback of a failed trial.
+        error: of a failed trial: what went wrong in the first line, then the traceback.
     """
 
     trial_id: str
