@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from fraud_assets import checks
 from fraud_assets.assets.config import DatasetSplitConfig, RawDatasetConfig, validate_run_config
-from fraud_assets.assets.metadata import column_schema, table
+from fraud_assets.metadata import column_schema, table
 from fraud_assets.ml.schema import DataError, Dataset, DatasetSpec
 from fraud_assets.ml.split import Split
-from fraud_assets.resources.object_store import Location, ObjectStore, explain_errors, locate
+from fraud_assets.resources.object_store import Location, ObjectStore, check_access, explain_errors, locate
 
 _SAMPLE_SPEC = DatasetSpec(
     label="tx_fraud", entity="customer_id", time="tx_datetime", exclude=("transaction_id", "terminal_id")
@@ -19,16 +20,26 @@ _SAMPLE_SPEC = DatasetSpec(
 _PREVIEW_ROWS = 10
 
 
-@dg.asset(io_manager_key="parquet", group_name="fraud", kinds={"s3", "parquet"}, code_version="1")
-def raw_dataset(
+@dg.asset(
+    io_manager_key="parquet",
+    group_name="fraud",
+    kinds={"s3", "parquet"},
+    code_version="1",
+    check_specs=[checks.LEAKAGE],
+)
+def raw_dataset(  # type: ignore[no-untyped-def] # see `checks`
     context: dg.AssetExecutionContext, config: RawDatasetConfig, object_store: ObjectStore
-) -> dg.MaterializeResult[pa.Table]:
+):
     """Labelled transactions from the object store: validated, exact duplicates dropped, every column with its role."""
     from fraud_assets.ml.ingest import load_dataset
+    from fraud_assets.ml.leakage import find_leakage
 
     validate_run_config(context)
     object_store.check_access()
     location, spec = _source(context, config, object_store)
+    if location.is_s3:
+        # Otherwise a missing bucket is told as a missing object, and a refusal without its reason.
+        check_access(location)
     with explain_errors(location):
         dataset, report = load_dataset(location.filesystem, location.path, spec, name=location.uri)
     context.log.info(f"{len(dataset)} transactions, {report.fraud_rate:.3%} of them fraud, from {dataset.source}")
@@ -50,6 +61,7 @@ def raw_dataset(
             "data version": dataset.version,
             "preview": table(dataset.table.slice(0, _PREVIEW_ROWS).to_pandas()),
         },
+        check_results=[checks.of_leakage(find_leakage(dataset))],
     )
 
 
@@ -86,10 +98,16 @@ def _has_objects(location: Location) -> bool:
     return bool(location.filesystem.get_file_info(FileSelector(location.path, allow_not_found=True)))
 
 
-@dg.asset(io_manager_key="parquet", group_name="fraud", kinds={"scikitlearn", "parquet"}, code_version="1")
-def dataset_split(
+@dg.asset(
+    io_manager_key="parquet",
+    group_name="fraud",
+    kinds={"scikitlearn", "parquet"},
+    code_version="1",
+    check_specs=[checks.COPIES, checks.ENTITIES],
+)
+def dataset_split(  # type: ignore[no-untyped-def] # see `checks`
     context: dg.AssetExecutionContext, config: DatasetSplitConfig, raw_dataset: pa.Table
-) -> dg.MaterializeResult[pa.Table]:
+):
     """The one role of every transaction: validate in a fold and fit in the others, or judge as part of the holdout."""
     from fraud_assets.ml.split import SplitSettings, make_split
 
@@ -107,9 +125,9 @@ def dataset_split(
             "fitting rows": table(_describe_fits(dataset, split)),
             "settings": dg.MetadataValue.json(asdict(split.settings)),
             "roles": table(_describe_roles(dataset, split.roles)),
-            "entities in more than one role": _straddling(dataset, split.roles),
             "data version of raw_dataset": split.data_version,
         },
+        check_results=checks.of_split(dataset, split),
     )
 
 
@@ -134,10 +152,3 @@ def _describe_fits(dataset: Dataset, split: Split) -> pd.DataFrame:
         {"for": names, "rows": [len(y) for y in fits], "frauds": [int(y.sum()) for y in fits]}
         | {"fraud rate": [float(y.mean()) for y in fits]}
     )
-
-
-def _straddling(dataset: Dataset, roles: np.ndarray) -> int:
-    """How many entities have rows in more than one role."""
-    if dataset.entity is None:
-        return 0
-    return int((pd.Series(roles).groupby(dataset.entity).nunique() > 1).sum())

@@ -1,0 +1,76 @@
+"""Asset checks: what has to hold of a value, told beside the asset with its numbers.
+
+They are evaluated by the asset's own step, which has the value in memory: a step of its own would take longer to start
+than all of them to run. Such an asset's function can't name the type that it returns: Dagster refuses
+MaterializeResult[T] for an asset with checks, and takes a bare MaterializeResult to mean that there is no value.
+"""
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+
+from fraud_assets.metadata import table
+from fraud_assets.ml.leakage import LeakageReport
+from fraud_assets.ml.schema import Dataset
+from fraud_assets.ml.split import UNUSED, Split
+
+LEAKAGE = dg.AssetCheckSpec(
+    "no_leakage_suspects",
+    asset="raw_dataset",
+    description="No column decides the label nearly alone, and none knows old labels but not the newest ones.",
+)
+COPIES = dg.AssetCheckSpec(
+    "copies_on_one_side",
+    asset="dataset_split",
+    blocking=True,
+    description="No two exact copies of a row are in different roles: one would tell what the other is.",
+)
+ENTITIES = dg.AssetCheckSpec(
+    "entities_on_one_side",
+    asset="dataset_split",
+    blocking=True,
+    description="No entity has rows in different roles, unless the split is by time.",
+)
+
+
+def of_leakage(report: LeakageReport) -> dg.AssetCheckResult:
+    """Whether some column is a suspect; a warning, because a person has to judge it."""
+    return dg.AssetCheckResult(
+        check_name=LEAKAGE.name,
+        passed=not report.suspects,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(f"{column} {what}" for column, what in report.suspects.items()) or None,
+        metadata={"each column alone (ROC AUC)": table(report.columns)},
+    )
+
+
+def of_split(dataset: Dataset, split: Split) -> list[dg.AssetCheckResult]:
+    """Whether copies of a row, or rows of an entity, are in different roles."""
+    rows = pd.util.hash_pandas_object(dataset.table.to_pandas(), index=False)
+    copies = _straddling(rows, split.roles)
+    entities = 0 if dataset.entity is None else _straddling(dataset.entity, split.roles)
+    return [
+        dg.AssetCheckResult(
+            check_name=COPIES.name,
+            passed=copies == 0,
+            description=f"copies of {copies} rows are in more than one role" if copies else None,
+            metadata={"rows with copies": int(rows.duplicated(keep=False).sum()), "in more than one role": copies},
+        ),
+        dg.AssetCheckResult(
+            check_name=ENTITIES.name,
+            passed=entities == 0 or split.strategy == "time",
+            description=(
+                f"{entities} entities have rows in more than one role"
+                + (", as they do in a split by time" if split.strategy == "time" else ": use strategy group or time")
+                if entities
+                else None
+            ),
+            metadata={"entities in more than one role": entities, "strategy": split.strategy},
+        ),
+    ]
+
+
+def _straddling(belonging: pd.Series, roles: np.ndarray) -> int:
+    """How many values of `belonging` have rows in more than one role."""
+    used = ~np.isin(roles, [UNUSED])
+    return int((pd.Series(roles)[used].groupby(belonging[used]).nunique() > 1).sum())
