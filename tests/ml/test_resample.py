@@ -37,7 +37,7 @@ def test_rows_that_stay_are_rows_that_went_in(name: str, rows: tuple[np.ndarray,
     X_fit, y_fit = sampled.apply(X, y)
 
     assert np.array_equal(X, before, equal_nan=True)
-    assert (sampled.kept.dtype, X_fit.dtype, sampled.made_up_labels.dtype) == (np.int64, np.float32, np.int8)
+    assert [str(a.dtype) for a in (sampled.kept, X_fit, y_fit)] == ["int64", "float32", "int8"]
     assert np.array_equal(np.unique(sampled.kept), sampled.kept)
     assert np.array_equal(X_fit[: len(sampled.kept)], X[sampled.kept], equal_nan=True)
     assert np.array_equal(y_fit[: len(sampled.kept)], y[sampled.kept])
@@ -106,7 +106,7 @@ def test_made_up_frauds_lack_values_as_often_as_frauds_do() -> None:
 @pytest.mark.parametrize("value", [0.0, 0.1, 3.0, 1e6])
 def test_a_value_that_all_frauds_share_comes_out_as_it_was(value: float) -> None:
     # The columns' means and deviations are far from the value, so that each rounding would show.
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(2)
     X = random.lognormal(12, 3, size=(500, 20)).astype(np.float32)
     y = (np.arange(500) % 5 == 0).astype(np.int8)
     X[y == 1, 1:] = value
