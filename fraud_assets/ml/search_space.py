@@ -5,7 +5,9 @@ names one parameter, and a parameter that makes no sense for what was suggested 
 function returns is added to the trial's configuration as constants.
 
 A parameter is either `resampler` (see `resample.RESAMPLERS`) or one of XGBoost's
-(https://xgboost.readthedocs.io/en/stable/parameter.html); `n_estimators` is the number of boosting rounds.
+(https://xgboost.readthedocs.io/en/stable/parameter.html), by its own name or by its alias in the scikit-learn
+interface; `n_estimators` is the number of boosting rounds. The objective has to predict probabilities:
+"binary:logistic", unless the space names another.
 """
 
 import pkgutil
@@ -79,8 +81,11 @@ def resolve_search_space(name: str) -> SearchSpace:
         raise ValueError(f"search_space {name!r} is unknown: {expected}")
     try:
         suggest = pkgutil.resolve_name(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"search_space {name!r} can't be imported ({error}): {expected}") from error
+    except Exception as error:  # importing runs the user's code, which may raise anything
+        raise ValueError(f"search_space {name!r} can't be imported ({error!r}): {expected}") from error
     if not callable(suggest):
         raise ValueError(f"search_space {name!r} is a {type(suggest).__name__}, not a function of an Optuna trial")
-    return SearchSpace(name, suggest, getattr(suggest, "defaults", None))
+    defaults = getattr(suggest, "defaults", None)
+    if not isinstance(defaults, Mapping | None):
+        raise ValueError(f"the defaults of search_space {name!r} are a {type(defaults).__name__}, not a mapping")
+    return SearchSpace(name, suggest, defaults)
