@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as pa
 
 from fraud_assets.assets.config import TuningConfig, validate_run_config
-from fraud_assets.assets.metadata import table
 from fraud_assets.assets.progress import ProgressLog
+from fraud_assets.metadata import table
 from fraud_assets.ml.evaluate import direction
 from fraud_assets.ml.identity import digest
 from fraud_assets.ml.schema import Dataset, read_info, with_info
@@ -41,7 +41,7 @@ def tuning_results(
     mlflow: MlflowTracking,
 ) -> dg.MaterializeResult[pa.Table]:
     """Every trial of the search on Ray Tune: configuration, metrics, status; each one a child run in MLflow."""
-    from fraud_assets.ml.result_grid import grid_frame, rank
+    from fraud_assets.ml.result_grid import best_trial, grid_frame, rank
     from fraud_assets.ml.split import Split
     from fraud_assets.ml.study import StudyData
 
@@ -78,7 +78,8 @@ def tuning_results(
             "seed": config.seed,
             "search_space": config.search_space,
         }
-        ranked = rank(grid, config.metric)
+        # Told here, where the parent run fails with it, if there is no best trial.
+        best = best_trial(grid, config.metric)
         return dg.MaterializeResult(
             value=with_info(pa.Table.from_pandas(grid, preserve_index=False), info),
             # The same experiment asked for again is another one: Tune's order of events differs, and so its results.
@@ -86,18 +87,14 @@ def tuning_results(
             metadata={
                 "dagster/row_count": len(grid),
                 "metric": config.metric,
-                **_best_score(ranked, config.metric),
+                f"best {config.metric}": best["score"],
                 "trials": dg.MetadataValue.json({str(k): int(n) for k, n in grid["status"].value_counts().items()}),
-                "top 10": table(_top(ranked, config.metric)),
+                "top 10": table(_top(rank(grid, config.metric), config.metric)),
                 "experiment id": identity,
                 "Ray storage": storage.child(name).uri,
                 "MLflow parent run": parent.url or parent.run_id,
             },
         )
-
-
-def _best_score(ranked: pd.DataFrame, metric: str) -> dict[str, float]:
-    return {} if ranked.empty else {f"best {metric}": float(ranked.iloc[0][metric])}
 
 
 def _top(ranked: pd.DataFrame, metric: str) -> pd.DataFrame:
