@@ -146,9 +146,9 @@ class Outcome:
     """A Dagster run.
 
     Attributes:
-        messages: the first cause of each failed step.
+        messages: what each failed step raised.
         materialized: the assets that it made, in order.
-        log: every message of the run's event log.
+        log: every message and error of the run's event log.
     """
 
     success: bool
@@ -181,14 +181,18 @@ def outcome(instance: dg.DagsterInstance, run_id: str) -> Outcome:
         event = entry.dagster_event
         if event is not None and event.is_step_failure:
             error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
+            if error is not None and error.cause is not None:
                 error = error.cause
             messages[str(event.step_key)] = error.message if error is not None else ""
         if event is not None and event.is_step_materialization and event.asset_key is not None:
             materialized.append(event.asset_key.to_user_string())
     run = instance.get_run_by_id(run_id)
     success = run is not None and run.status == dg.DagsterRunStatus.SUCCESS
-    return Outcome(success, messages, materialized, "\n".join(entry.user_message for entry in entries))
+    errors = [
+        getattr(entry.dagster_event and entry.dagster_event.event_specific_data, "error", None) for entry in entries
+    ]
+    told = [entry.user_message for entry in entries] + [error.to_string() for error in errors if error is not None]
+    return Outcome(success, messages, materialized, "\n".join(told))
 
 
 def mlflow_runs(uri: str) -> list[Run]:

@@ -93,7 +93,8 @@ def test_assets_made_by_separate_commands_share_one_parent_run(graph: Materializ
 
 
 def test_everything_that_the_graph_stores_is_in_the_bucket(graph: Materialized) -> None:
-    keys = set(graph.objects())
+    # Tune makes folders as S3's consoles do, SeaweedFS keeps empty ones: objects without content.
+    keys = {key for key, content in graph.objects().items() if content or not key.endswith("/")}
     values = {
         f"graph/assets/{asset}.{'json' if asset in ('best_params', 'fraud_model') else 'parquet'}" for asset in ASSETS
     }
