@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from fraud_assets.assets.config import FraudModelConfig, validate_run_config
-from fraud_assets.assets.metadata import named_values, table
+from fraud_assets.metadata import named_values, table
 from fraud_assets.ml.identity import digest
 from fraud_assets.ml.schema import DataError, Dataset
 from fraud_assets.resources.mlflow_tracking import MlflowTracking, ParentRun
