@@ -14,7 +14,7 @@ _CELL = int | float | bool | str
 
 def cell(value: object) -> _CELL:
     """A value as a table of the UI can hold it."""
-    if value is None or value is pd.NaT or (isinstance(value, float) and value != value):
+    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and value != value):
         return ""
     if isinstance(value, float):
         return float(f"{value:.6g}")

@@ -22,7 +22,7 @@ class ChildRuns:
 
     A child is made when its trial starts, and gets parameters, metrics and final status in one batch when it ends. One
     thread writes, in order, so that neither Tune's loop nor a worker waits for MLflow. Leaving the context waits until
-    everything is written; a child whose trial never ended is KILLED then.
+    everything is written; a child whose trial never ended, or could not be recorded, is KILLED then.
     """
 
     def __init__(self, client: "MlflowClient", experiment_id: str, parent_run_id: str) -> None:
@@ -61,11 +61,11 @@ class ChildRuns:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            if self._error is None:
+            if self._error is None or job == self._kill_open:
                 try:
                     job()
                 except Exception as error:  # noqa: BLE001 - raised where the study is left
-                    self._error = error
+                    self._error = self._error or error
 
     def _start(self, trial: TrialRecord, started: int) -> None:
         tags = {"mlflow.parentRunId": self._parent_run_id, "trial_id": trial.trial_id}
@@ -77,7 +77,7 @@ class ChildRuns:
 
         if trial.trial_id not in self._open:
             self._start(trial, ended)
-        run_id = self._open.pop(trial.trial_id)
+        run_id = self._open[trial.trial_id]
         params: dict[str, Any] = trial.params
         self._client.log_batch(
             run_id,
@@ -86,6 +86,7 @@ class ChildRuns:
             tags=[RunTag("error", trial.error[:_ERROR_LENGTH])] if trial.error else [],
         )
         self._client.set_terminated(run_id, _STATUS[trial.status], ended)
+        del self._open[trial.trial_id]
 
     def _kill_open(self) -> None:
         for run_id in self._open.values():
