@@ -23,20 +23,25 @@ Params = Mapping[str, Any]
 
 # XGBoost's scikit-learn interface has this default; its native one has none.
 DEFAULT_ROUNDS = 100
-# Ours, not XGBoost's.
-_NOT_BOOSTER = ("resampler", "n_estimators")
+# Ours, not XGBoost's; and its own aliases of "nthread" and "seed", which would lose against these names unheard.
+_NOT_BOOSTER = ("resampler", "n_estimators", "n_jobs", "random_state")
+_DROPOUT = ("rate_drop", "one_drop", "skip_drop", "sample_type", "normalize_type")
 
 
 def booster_params(params: Params, *, seed: int, threads: int) -> dict[str, Any]:
-    """What XGBoost's native interface gets for the configuration `params` of a trial."""
+    """What XGBoost's native interface gets for the configuration `params` of a trial.
+
+    A `seed` or `random_state` among `params` wins over `seed`; the number of threads is never a parameter.
+    """
     native = {name: value for name, value in params.items() if name not in _NOT_BOOSTER}
+    seed = params.get("random_state", seed)
     native = {"objective": "binary:logistic", "seed": seed, **native, "nthread": threads}
     if native.get("booster") == "gblinear":
         # The default updater, shotgun, lets threads race each other: the same fit twice gives two models.
         native.setdefault("updater", "coord_descent")
     if native.get("booster") == "dart" and not native.get("rate_drop") and not native.get("one_drop"):
         # dart without dropout is gbtree to the last bit, at many times the price.
-        native["booster"] = "gbtree"
+        native = {name: value for name, value in native.items() if name not in _DROPOUT} | {"booster": "gbtree"}
     return native
 
 
