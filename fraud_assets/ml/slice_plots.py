@@ -96,9 +96,10 @@ def choices(study: "Study", metric: Metric) -> "Figure | None":
 def _choice(axes: "Axes", trials: "Sequence[FrozenTrial]", name: str, metric: Metric) -> None:
     """One row of dots a value, the value with the best score at the top."""
     pick = min if direction(metric) == "min" else max
-    scores = {
-        value: [t.value for t in trials if t.params.get(name, axes) == value] for value in values_of(trials, name)
-    }
+    scores: dict[Any, list[float]] = {value: [] for value in values_of(trials, name)}
+    for t in trials:
+        if name in t.params:
+            scores[t.params[name]].append(float(t.value))
     order = sorted(scores, key=lambda value: pick(scores[value]), reverse=direction(metric) == "max")
     winner = pick(t.value for t in trials)
     for row, value in enumerate(order):

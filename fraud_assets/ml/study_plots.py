@@ -44,16 +44,19 @@ def study_figures(grid: pd.DataFrame, metric: Metric) -> "dict[str, Figure]":
         metric: what was optimized.
 
     Returns:
-        `optimization_history` with two scored trials or more; `parallel_coordinates`, `slices` and `choices` where also
-        a parameter was varied that they can show; `param_importances` with enough trials of unequal scores. Nothing at
-        all for fewer than two scored trials.
+        `optimization_history` with two scored trials or more; the others only where scores differ:
+        `parallel_coordinates`, `slices` and `choices` where a parameter was varied that they can show,
+        `param_importances` with enough trials.
     """
     study = to_study(grid, metric)
-    if len(complete_trials(study)) < 2:
+    scores = [trial.value for trial in complete_trials(study)]
+    if len(scores) < 2:
         return {}
-    spread = [float(value) for value in grid[f"{metric}_std"]]
+    history = optimization_history(study, metric, [float(value) for value in grid[f"{metric}_std"]])
+    if len(set(scores)) < 2:
+        return {"optimization_history": history}
     figures = {
-        "optimization_history": optimization_history(study, metric, spread),
+        "optimization_history": history,
         "parallel_coordinates": parallel_coordinates(study, metric),
         "param_importances": param_importances(study, metric),
         "slices": slices(study, metric),
@@ -136,8 +139,10 @@ def param_importances(study: "Study", metric: Metric) -> "Figure | None":
     )[:, 0]
     for axes, part in zip(panels, found, strict=True):
         style(axes, title=f"among {part.trials} trials: {part.among}", grid="x")
-        names = [shorten(name) for name in reversed(part.shares)]
-        drawn = axes.barh(names, [100 * share for share in reversed(part.shares.values())], color=BLUE, height=0.65)
+        places = range(len(part.shares))
+        drawn = axes.barh(places, [100 * share for share in part.shares.values()], color=BLUE, height=0.65)
+        axes.set_yticks(places, [shorten(name) for name in part.shares])
+        axes.invert_yaxis()
         axes.bar_label(drawn, fmt="%.0f", padding=3, fontsize=SMALL, color=INK)
     panels[-1].margins(x=0.1)
     panels[-1].set_xlabel("share of the score's variance between these trials, %", fontsize=NORMAL)
