@@ -23,8 +23,8 @@ def grid_frame(trials: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
     Returns:
         These columns; the metrics each as a column of its own, NaN where there is none; the parameters as
-        `params/<name>`, null where the trial has no such parameter, and all together as JSON in `params`, where every
-        value keeps its type.
+        `params/<name>`, null where the trial has no such parameter, texts where trials give it different types, which
+        no Parquet column can hold; and all together as JSON in `params`, where every value keeps its type.
     """
     rows = []
     for trial in trials:
@@ -37,12 +37,15 @@ def grid_frame(trials: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     numbers = ["seconds", *_COLUMNS]
     frame = frame.reindex(columns=[*first, *_COLUMNS, *params])
     frame[numbers] = frame[numbers].astype(float)
+    for column in params:
+        if pd.api.types.infer_dtype(frame[column], skipna=True) in ("mixed", "mixed-integer"):
+            frame[column] = frame[column].map(str, na_action="ignore")
     return frame
 
 
 def rank(grid: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """The finished trials, best first; of equal ones the earlier."""
-    finished = grid[(grid["status"] == "finished") & np.isfinite(grid[metric])]
+    finished: pd.DataFrame = grid[(grid["status"] == "finished") & np.isfinite(grid[metric])]
     return finished.sort_values(metric, ascending=direction(metric) == "min", kind="stable")
 
 

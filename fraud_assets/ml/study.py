@@ -71,7 +71,7 @@ def run_trial(
         predictions, and `fit_seconds`.
 
     Raises:
-        FloatingPointError: the model predicts something that is not a number.
+        FloatingPointError: the model predicts something that is not a probability.
     """
     scores, labels, probabilities = [], [], []
     fit_seconds = 0.0
@@ -82,8 +82,8 @@ def run_trial(
         booster = train_booster(params, X, y, study.encoder, seed=study.seed, threads=threads)
         fit_seconds += time.perf_counter() - started
         probability = predict_booster(booster, params, study.X[validate], study.encoder, threads=threads)
-        if not np.isfinite(probability).all():
-            raise FloatingPointError(f"fold {fold}: the model predicts NaN or infinity for {dict(params)}")
+        if not ((probability >= 0) & (probability <= 1)).all():
+            raise FloatingPointError(f"fold {fold}: the model predicts NaN, or no probabilities, for {dict(params)}")
         scores.append(score(study.y[validate], probability))
         labels.append(study.y[validate])
         probabilities.append(probability)

@@ -77,7 +77,7 @@ def test_a_missing_column_is_named() -> None:
 @pytest.mark.parametrize("values", [["much", "2", "3"], [pd.Timestamp(2024, 1, 1)] * 3, [[1], [2], [3]]])
 def test_what_is_not_a_number_is_refused_by_name(values: list[object]) -> None:
     with pytest.raises(ValueError, match="column 'count' holds something that is not a number"):
-        ENCODER.transform(FRAME.assign(count=values))
+        ENCODER.transform(FRAME.assign(count=pd.Series(values)))
 
 
 def test_one_hot_gives_each_category_a_column() -> None:

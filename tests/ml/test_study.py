@@ -1,0 +1,130 @@
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fraud_assets.ml.estimator import predict_booster, train_booster
+from fraud_assets.ml.evaluate import best_f1_threshold, score
+from fraud_assets.ml.features import FeatureEncoder
+from fraud_assets.ml.resample import RESAMPLERS, Resampled
+from fraud_assets.ml.schema import Dataset
+from fraud_assets.ml.split import SplitSettings
+from fraud_assets.ml.study import StudyData, run_trial
+from tests.ml.tables import dataset_of, permuted, split_by_group, transactions
+
+DATASET = dataset_of(transactions())
+FAST = {"n_estimators": 10, "max_depth": 3}
+
+
+def study_of(dataset: Dataset, folds: int = 3) -> StudyData:
+    return StudyData.prepare(dataset, split_by_group(dataset, SplitSettings(folds=folds)), seed=1)
+
+
+def trial(study: StudyData, params: dict[str, Any]) -> dict[str, float]:
+    return run_trial(params, study, lambda fold, name: study.resample(fold, name, 1), threads=1)
+
+
+@pytest.mark.parametrize("folds", [1, 3])
+def test_the_holdout_is_not_in_a_study(folds: int) -> None:
+    frame = transactions()
+    split = split_by_group(dataset_of(frame), SplitSettings(folds=folds))
+    marked = frame.copy()
+    marked.loc[split.holdout, "amount"] = -1.0
+    marked.loc[split.holdout, "channel"] = "holdout only"
+    dataset = dataset_of(marked)
+
+    study = StudyData.prepare(dataset, split, seed=1)
+
+    assert not (study.X[:, 0] == -1).any()
+    assert "holdout only" not in study.encoder.categories["channel"]
+    assert len(study.X) == len(study.y) == len(split.tuning)
+    np.testing.assert_array_equal(study.X, study.encoder.transform(dataset.X.iloc[split.tuning]))
+
+
+@pytest.mark.parametrize("folds", [1, 3])
+def test_folds_of_a_study_are_those_of_the_split(folds: int) -> None:
+    split = split_by_group(DATASET, SplitSettings(folds=folds))
+    study = StudyData.prepare(DATASET, split, seed=1)
+    encoded = FeatureEncoder.fit(DATASET.X.iloc[split.tuning], DATASET.roles.categorical).transform(DATASET.X)
+
+    assert len(study.folds) == folds
+    for ours, theirs in zip(study.folds, split.folds(), strict=True):
+        for positions, rows in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(study.X[positions], encoded[rows])
+            np.testing.assert_array_equal(study.y[positions], DATASET.y[rows])
+
+
+@pytest.mark.parametrize("params", [{}, {"booster": "gblinear"}, {"resampler": "smote"}], ids=str)
+def test_a_trial_reports_every_metric_and_its_deviation(params: dict[str, Any]) -> None:
+    result = trial(study_of(DATASET), FAST | params if params.get("booster") != "gblinear" else params)
+
+    metrics = set(score(np.array([0, 1]), np.array([0.2, 0.8])))
+    names = {*metrics, *(f"{metric}_std" for metric in metrics), "threshold", "f1_at_threshold", "fit_seconds"}
+    assert names <= set(result)
+    assert all(isinstance(value, float) and np.isfinite(value) for value in result.values())
+    assert result["roc_auc"] > 0.8
+    assert result["f1_at_threshold"] > 0.5
+    assert result["f1_std"] > 0
+    assert 0 < result["fit_seconds"] < 60
+
+
+def test_scores_and_threshold_are_of_rows_that_the_fold_was_not_fitted_on() -> None:
+    study = study_of(DATASET)
+    probability = []
+    for fit, validate in study.folds:
+        booster = train_booster(FAST, study.X[fit], study.y[fit], study.encoder, seed=study.seed, threads=1)
+        probability.append(predict_booster(booster, FAST, study.X[validate], study.encoder))
+    labels = [study.y[validate] for _, validate in study.folds]
+    together = np.concatenate(labels), np.concatenate(probability)
+
+    result = trial(study, FAST)
+
+    for metric in ("f1", "roc_auc", "log_loss"):
+        folds = [score(y, p)[metric] for y, p in zip(labels, probability, strict=True)]
+        assert (result[metric], result[f"{metric}_std"]) == pytest.approx((np.mean(folds), np.std(folds)))
+    best = score(*together, best_f1_threshold(*together))["f1"]
+    assert result["f1_at_threshold"] == score(*together, result["threshold"])["f1"] == best
+
+
+@pytest.mark.parametrize("resampler", RESAMPLERS)
+def test_resampled_rows_are_asked_for_once_a_fold(resampler: str) -> None:
+    study, asked = study_of(DATASET), Counter[tuple[int, str]]()
+
+    def remember(fold: int, name: str) -> Resampled:
+        asked[fold, name] += 1
+        return study.resample(fold, name, 1)
+
+    run_trial(FAST | {"resampler": resampler}, study, remember, threads=1)
+
+    assert asked == {(fold, resampler): 1 for fold in range(3)}
+
+
+def test_a_trial_without_a_resampler_resamples_nothing() -> None:
+    study = study_of(DATASET)
+    plain, named = trial(study, FAST), trial(study, FAST | {"resampler": "passthrough"})
+    assert {**plain, "fit_seconds": 0} == {**named, "fit_seconds": 0}
+
+
+@pytest.mark.parametrize("resampler", RESAMPLERS)
+def test_what_cannot_be_learnt_scores_chance_with_every_resampler(resampler: str) -> None:
+    # Were validating rows resampled too, or before the split, these labels could be learnt by heart.
+    study = study_of(permuted(dataset_of(transactions(2000))))
+    params = {"resampler": resampler, "n_estimators": 50, "max_depth": 8, "eta": 0.3}
+
+    assert trial(study, params)["roc_auc"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_labels_learnt_by_heart_would_not_score_chance() -> None:
+    """What the test above guards against would show."""
+    study = study_of(permuted(dataset_of(transactions(2000))))
+    everything = np.arange(len(study.y))
+    leaky = replace(study, folds=[(everything, validate) for _, validate in study.folds])
+    assert trial(leaky, {"n_estimators": 50, "max_depth": 8})["roc_auc"] > 0.9
+
+
+@pytest.mark.parametrize("objective", ["binary:logitraw", "reg:squarederror"])
+def test_a_model_that_predicts_no_probabilities_fails_its_trial(objective: str) -> None:
+    with pytest.raises(FloatingPointError, match=f"fold 0: the model predicts .*no probabilities, for .*{objective}"):
+        trial(study_of(DATASET), {"objective": objective, "n_estimators": 50})
