@@ -28,9 +28,10 @@ class Importance:
     """What decided the score among some of the trials.
 
     Attributes:
-        among: which trials, for people: `all`, or a parameter's name and value.
+        among: which trials: `all`, or those where "booster is dart".
         trials: how many.
-        shares: the share of each parameter in the score's variance, most important first; they sum to 1.
+        shares: of each parameter in the variance of the score that single parameters explain, most important first, 1
+            in sum. What only a combination of parameters explains is in none of them.
     """
 
     among: str

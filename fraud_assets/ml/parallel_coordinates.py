@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 _MOST_AXES = 12
+_MOST_LINES = 60
 # Where a line passes that has no such parameter: below the axis, which is 0 to 1 high.
 _ABSENT = -0.16
 
@@ -70,8 +71,9 @@ class _Coordinate:
 def parallel_coordinates(study: "Study", metric: Metric) -> "Figure | None":
     """A line a trial through its parameters, coloured by its score, the best ones on top.
 
-    A trial without a conditional parameter passes under that parameter's axis: no trial is left out. Of more than 12
-    parameters that vary the first 12 are shown; None where fewer than two vary.
+    A trial without a conditional parameter passes under that parameter's axis. Of more than 60 trials the best 60 are
+    drawn, on axes as long as all trials reach; of more than 12 parameters that vary the first 12. None where fewer than
+    two vary.
     """
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
@@ -83,17 +85,18 @@ def parallel_coordinates(study: "Study", metric: Metric) -> "Figure | None":
         return None
     coordinates = [_Coordinate.of(trials, name) for name in varied[:_MOST_AXES]]
     more = f" (the first {_MOST_AXES} of {len(varied)} parameters)" if len(varied) > _MOST_AXES else ""
-    figure = new_figure(4.6, title=f"What {len(trials)} trials tried{more}")
-    axes = figure.subplots()
-    scores = [float(t.value) for t in trials]
-    # A few bad trials must not take all the colours: the worse half shares the lower end.
     minimize = direction(metric) == "min"
-    ordered = sorted(scores, reverse=minimize)
-    worst, best = ordered[len(ordered) // 4], ordered[-1]
+    drawn = sorted(trials, key=lambda t: float(t.value), reverse=minimize)[-_MOST_LINES:]
+    who = f"the best {len(drawn)} of {len(trials)} trials" if len(drawn) < len(trials) else f"{len(trials)} trials"
+    figure = new_figure(4.6, title=f"What {who} tried{more}")
+    axes = figure.subplots()
+    scores = [float(t.value) for t in drawn]
+    # A few bad trials must not take all the colours: the worst quarter shares one.
+    worst, best = scores[len(scores) // 4], scores[-1]
     norm = Normalize(min(worst, best), max(worst, best), clip=True)
     # From light and dull to dark: the best lines are those that one sees.
     colors = colormaps[SEQUENTIAL if minimize else f"{SEQUENTIAL}_r"]
-    for trial in sorted(trials, key=lambda t: float(t.value), reverse=minimize):
+    for trial in drawn:
         heights = [c.height(trial) for c in coordinates]
         axes.plot(range(len(heights)), heights, color=colors(norm(trial.value)), linewidth=1.2, alpha=0.9)
     _draw(axes, coordinates)
@@ -120,8 +123,8 @@ def _draw(axes: "Axes", coordinates: Sequence[_Coordinate]) -> None:
     if optional:
         axes.plot(optional, [_ABSENT] * len(optional), "_", color=MUTED, markersize=14, zorder=4)
         axes.text(-0.4, _ABSENT, "not used", fontsize=SMALL, color=MUTED, va="center", ha="left")
-    names = [shorten(c.name, 18) for c in coordinates]
-    crowded = sum(map(len, names)) > 60
+    crowded = sum(len(c.name) for c in coordinates) > 60
+    names = [shorten(c.name, 16) for c in coordinates]
     axes.set_xticks(
         range(len(names)), names, rotation=30 if crowded else 0, ha="right" if crowded else "center", fontsize=SMALL
     )

@@ -124,7 +124,7 @@ def optimization_history(study: "Study", metric: Metric, spread: Sequence[float]
 
 
 def param_importances(study: "Study", metric: Metric) -> "Figure | None":
-    """Shares of the score's variance by parameter: a panel for all trials, and one for each group with more parameters.
+    """How much each parameter decided: a panel for all trials, and one for each group of them with more parameters.
 
     None where no group of trials allows to tell (`optuna_study.importances`).
     """
@@ -138,12 +138,16 @@ def param_importances(study: "Study", metric: Metric) -> "Figure | None":
         len(found), squeeze=False, sharex=True, gridspec_kw={"height_ratios": [len(p.shares) + 0.5 for p in found]}
     )[:, 0]
     for axes, part in zip(panels, found, strict=True):
-        style(axes, title=f"among {part.trials} trials: {part.among}", grid="x")
+        style(
+            axes,
+            title=f"all {part.trials} trials" if part.among == "all" else f"{part.trials} trials: {part.among}",
+            grid="x",
+        )
         places = range(len(part.shares))
         drawn = axes.barh(places, [100 * share for share in part.shares.values()], color=BLUE, height=0.65)
         axes.set_yticks(places, [shorten(name) for name in part.shares])
         axes.invert_yaxis()
         axes.bar_label(drawn, fmt="%.0f", padding=3, fontsize=SMALL, color=INK)
     panels[-1].margins(x=0.1)
-    panels[-1].set_xlabel("share of the score's variance between these trials, %", fontsize=NORMAL)
+    panels[-1].set_xlabel("share of the variance that single parameters explain, %", fontsize=NORMAL)
     return figure
