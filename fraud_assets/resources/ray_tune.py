@@ -1,6 +1,7 @@
 """Ray: connects to a cluster or starts one, and runs one Tune experiment on it."""
 
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from fraud_assets.resources.trials import TrialListener, TrialRecord, TrialStatu
 
 if TYPE_CHECKING:
     from ray.tune import ResultGrid
+
+_ANSWER_WITHIN_S = 20
 
 # Settings that Ray reads from the environment of the process that drives it.
 _RAY_ENVIRONMENT = {
@@ -101,6 +104,8 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
                 yield
                 return
             address = self.address or os.environ.get("RAY_ADDRESS")
+            if address:
+                _require_answer(address)
             # Without an address, ray.init would join any cluster that somebody else runs on this machine.
             local: dict[str, Any] = {"num_cpus": self.num_cpus, "include_dashboard": self.dashboard}
             try:
@@ -191,6 +196,17 @@ def _records(grid: "ResultGrid") -> list[TrialRecord]:
         trial_id = Path(result.path).name
         records.append(TrialRecord(trial_id, dict(result.config), status, metrics, values.get("time_total_s"), error))
     return records
+
+
+def _require_answer(address: str) -> None:
+    """Raise ConnectionError unless something listens there; Ray itself tries for minutes before it gives up."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():  # "auto", for one
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_WITHIN_S).close()
+    except OSError as error:
+        raise ConnectionError(f"Ray at {address} can't be reached ({error}): check RAY_ADDRESS") from error
 
 
 def _require_resources(experiment: Experiment) -> None:
