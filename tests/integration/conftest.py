@@ -1,11 +1,13 @@
 """What the tests of the whole graph share."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from fraud_assets.resources.ray_tune import RayTune
 from tests.integration.graph import FOREIGN
@@ -19,6 +21,22 @@ def local_ray() -> Iterator[None]:
         patch.setenv("RAY_TMPDIR", folder)
         with RayTune(num_cpus=2).connect():
             yield
+
+
+@pytest.fixture(scope="session")
+def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without a run; to make one takes seconds."""
+    file = tmp_path_factory.mktemp("database") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
+@pytest.fixture
+def embedded_mlflow(work: Path, mlflow_database: Path) -> str:
+    """The URI of the embedded default's database in the working directory, which exists already."""
+    (work / ".fraud_assets").mkdir()
+    copy = shutil.copy(mlflow_database, work / ".fraud_assets")
+    return f"sqlite:///{copy}"
 
 
 @pytest.fixture

@@ -216,6 +216,12 @@ def the_study(uri: str, before: Collection[str] = ()) -> tuple[Run, list[Run]]:
     return parent, children
 
 
+def holdout(parent: Run) -> dict[str, float]:
+    """What the holdout says of the model, by the name of the metric."""
+    prefix = "holdout_"
+    return {name.removeprefix(prefix): value for name, value in parent.data.metrics.items() if name.startswith(prefix)}
+
+
 def statuses(runs: Sequence[Run]) -> list[str]:
     return sorted(run.info.status for run in runs)
 
