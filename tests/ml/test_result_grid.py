@@ -77,10 +77,14 @@ def test_the_best_trial_has_most_of_the_metric_or_least_of_a_loss(metric: Metric
 
 
 def test_of_equal_trials_the_earlier_is_best() -> None:
-    grid = stored([trial(0.1), *(trial(0.5, trial_id=f"t{i}") for i in range(30))])
+    grid = stored([trial(i * 7 % 3 / 10, trial_id=str(i)) for i in range(200)])
+
     best = best_trial(grid, "f1")
-    assert (best["trial_id"], best["margin_over_runner_up"]) == ("t0", 0)
-    assert rank(grid, "log_loss")["trial_id"].tolist() == ["t", *(f"t{i}" for i in range(30))]
+
+    assert (best["score"], best["trial_id"], best["margin_over_runner_up"]) == (0.2, "2", 0)
+    for metric in METRICS[:6]:
+        ranked = rank(grid, metric)
+        assert (ranked.groupby(metric)["trial_id"].apply(lambda ids: ids.astype(int).is_monotonic_increasing)).all()
 
 
 def test_defaults_that_are_best_have_no_margin_over_themselves() -> None:
