@@ -15,7 +15,8 @@ PARAMS = {"booster": "gbtree", "max_depth": 3, "eta": 0.1, "one_drop": True, "tr
 def trial(value: float, *, status: str = "finished", **more: Any) -> dict[str, Any]:
     """A trial all of whose metrics are `value`; one that did not finish has none."""
     metrics = {name: float(value) for metric in METRICS for name in (metric, f"{metric}_std")}
-    metrics |= {"threshold": value / 2, "f1_at_threshold": value, "fit_seconds": 1.0}
+    metrics |= {f"{name}_at_threshold": float(value) for name in ("precision", "recall", "f1")}
+    metrics |= {"threshold": value / 2, "fit_seconds": 1.0}
     known = {"trial_id": "t", "name": "gbtree-t", "status": status, "seconds": 2.0, "error": None, "params": PARAMS}
     return known | {"metrics": metrics if status == "finished" else {}, "mlflow_run_id": "run"} | more
 
