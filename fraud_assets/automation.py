@@ -11,7 +11,7 @@ from fraud_assets.resources.object_store import ObjectStore, explain_errors
 
 retune_job = dg.define_asset_job(
     "retune_job",
-    selection=dg.AssetSelection.all(),
+    selection=dg.AssetSelection.groups("fraud"),
     description="Read the data, split it, tune, and log the best model.",
 )
 

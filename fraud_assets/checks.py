@@ -5,11 +5,16 @@ than all of them to run. Such an asset's function can't name the type that it re
 MaterializeResult[T] for an asset with checks, and takes a bare MaterializeResult to mean that there is no value.
 """
 
+from collections.abc import Mapping
+
 import dagster as dg
 import numpy as np
 import pandas as pd
 
 from fraud_assets.metadata import table
+from fraud_assets.ml.calibration import CalibrationSummary
+from fraud_assets.ml.evaluate import Metric, direction
+from fraud_assets.ml.judgement import Judgement
 from fraud_assets.ml.leakage import LeakageReport
 from fraud_assets.ml.schema import Dataset
 from fraud_assets.ml.split import UNUSED, Split
@@ -30,6 +35,21 @@ ENTITIES = dg.AssetCheckSpec(
     asset="dataset_split",
     blocking=True,
     description="No entity has rows in different roles, unless the split is by time.",
+)
+SIGNAL = dg.AssetCheckSpec(
+    "signal",
+    asset="fraud_model",
+    description="The holdout's average precision is more than the prevalence, and than chance.",
+)
+OVERFIT = dg.AssetCheckSpec(
+    "no_overfit",
+    asset="fraud_model",
+    description="The metric that was tuned is not much worse on the holdout than on the validation folds.",
+)
+CALIBRATION = dg.AssetCheckSpec(
+    "calibration",
+    asset="fraud_model",
+    description="Predicted probabilities are better than the prevalence as everybody's probability (Brier score).",
 )
 
 
@@ -74,3 +94,67 @@ def _straddling(belonging: pd.Series, roles: np.ndarray) -> int:
     """How many values of `belonging` have rows in more than one role."""
     used = ~np.isin(roles, [UNUSED])
     return int((pd.Series(roles)[used].groupby(belonging[used]).nunique() > 1).sum())
+
+
+def of_model(
+    judgement: Judgement, calibration: CalibrationSummary, metric: Metric, validation: Mapping[str, float]
+) -> list[dg.AssetCheckResult]:
+    """Whether the holdout shows a signal, as much of it as the tuning promised, and honest probabilities.
+
+    None of them blocks: the model stands, and bears its verdict. Without a signal it is not to be promoted.
+    """
+    precision = judgement.metrics["average_precision"]
+    worse, spread = _lost(judgement, metric, validation)
+    return [
+        dg.AssetCheckResult(
+            check_name=SIGNAL.name,
+            passed=judgement.has_signal,
+            description=None if judgement.has_signal else "no signal: the model is no better than guessing",
+            metadata={
+                "average precision": precision.value,
+                "interval": f"{precision.low:.4f} to {precision.high:.4f} ({judgement.level:.0%})",
+                "prevalence": judgement.prevalence,
+                "chance (mean of permutations)": judgement.chance.average_precision,
+                "p value": judgement.chance.p_value,
+                "frauds": judgement.frauds,
+            },
+        ),
+        dg.AssetCheckResult(
+            check_name=OVERFIT.name,
+            passed=worse <= spread,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=(
+                None if worse <= spread else f"{metric} is worse by {worse:.4f} on the holdout, more than {spread:.4f}"
+            ),
+            metadata={
+                "validation": validation[metric],
+                "holdout": judgement.metrics[metric].value,
+                "worse by": worse,
+                "tolerated (3 standard deviations over folds, or half the interval)": spread,
+            },
+        ),
+        dg.AssetCheckResult(
+            check_name=CALIBRATION.name,
+            passed=calibration.brier_skill > 0,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=(
+                None if calibration.brier_skill > 0 else "probabilities are worse than a constant: set `calibration`"
+            ),
+            metadata={
+                "Brier score": calibration.brier,
+                "Brier skill": calibration.brier_skill,
+                "expected calibration error": calibration.expected_calibration_error,
+                "mean predicted": calibration.mean_predicted,
+                "prevalence": calibration.prevalence,
+                "reliability": table(pd.DataFrame(calibration.curve)),
+            },
+        ),
+    ]
+
+
+def _lost(judgement: Judgement, metric: Metric, validation: Mapping[str, float]) -> tuple[float, float]:
+    """By how much the metric is worse on the holdout, and how much of that chance explains."""
+    held = judgement.metrics[metric]
+    sign = 1 if direction(metric) == "max" else -1
+    spread = max(3 * validation[f"{metric}_std"], (held.high - held.low) / 2)
+    return sign * (validation[metric] - held.value), spread

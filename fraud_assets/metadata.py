@@ -1,13 +1,16 @@
 """Small builders of what an asset's page in the Dagster UI shows."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
 from fraud_assets.ml.schema import ColumnRoles
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _CELL = int | float | bool | str
 
@@ -34,6 +37,21 @@ def table(frame: pd.DataFrame) -> dg.TableMetadataValue:
 def named_values(values: Mapping[Any, float], columns: Sequence[str]) -> dg.TableMetadataValue:
     """A mapping as a table of two columns."""
     return table(pd.DataFrame([[name, value] for name, value in values.items()], columns=list(columns)))
+
+
+def pictures(plots: "Mapping[str, Figure]", names: Sequence[str]) -> dict[str, dg.MarkdownMetadataValue]:
+    """Those of `plots` that are named, each as a picture inside Markdown."""
+    from fraud_assets.ml.plot_style import to_markdown
+
+    titles = {name: name.replace("_", " ") for name in names if name in plots}
+    return {title: dg.MetadataValue.md(to_markdown(plots[name], title)) for name, title in titles.items()}
+
+
+def png_files(plots: "Mapping[str, Figure]") -> dict[str, bytes]:
+    """All of `plots` as files in a folder of their own."""
+    from fraud_assets.ml.plot_style import to_png
+
+    return {f"plots/{name}.png": to_png(plot) for name, plot in plots.items()}
 
 
 def column_schema(schema: pa.Schema, roles: ColumnRoles) -> dg.TableSchema:

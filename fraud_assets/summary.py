@@ -13,13 +13,19 @@ from fraud_assets.resources.object_store import ObjectStore, explain_errors, loc
 
 def summary(best: dict[str, Any], model: dict[str, Any], storage_uri: str, tracking_uri: str) -> str:
     """The text, from the values of `best_params` and `fraud_model`."""
-    holdout = "  ".join(f"{name} {value:.4f}" for name, value in model["holdout"].items())
+    judgement = model["judgement"]
+    holdout = "\n                ".join(
+        f"{name} {interval['value']:.4f} ({interval['low']:.4f} to {interval['high']:.4f})"
+        for name, interval in judgement["metrics"].items()
+    )
     return f"""
 Best trial      {best["name"]}
 Parameters      {json.dumps(best["params"])}
 Validation      {best["metric"]} {best["score"]:.4f} (standard deviation over folds {best["score_std"]:.4f})
 Holdout         {holdout}
-                at the threshold {model["threshold"]:.4f}, by a fit without the holdout's rows
+                {judgement["level"]:.0%} intervals; by a fit without the holdout's {judgement["rows"]} rows, of which
+                {judgement["frauds"]} are frauds ({judgement["prevalence"]:.2%}); threshold {model["threshold"]:.4f}
+Verdict         {model["verdict"]}
 MLflow model    models:/{model["registered_model"]}/{model["version"]}  (fitted on {model["fitted_on"]})
 MLflow run      {model["mlflow_parent_run_id"]}, experiment "{best["experiment"]}"
 Stored in       {storage_uri}

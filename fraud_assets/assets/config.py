@@ -4,11 +4,14 @@ import os
 from typing import Any, Literal
 
 import dagster as dg
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from fraud_assets.ml.evaluate import Metric
+from fraud_assets.ml.fraud_metrics import MetricSettings
 from fraud_assets.ml.schema import DataError, DatasetSpec
+from fraud_assets.ml.scoring import Scoring
 from fraud_assets.ml.search_space import resolve_search_space
+from fraud_assets.ml.threshold import ThresholdPolicy, ThresholdTarget
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
 from fraud_assets.resources.object_store import ObjectStore
 from fraud_assets.resources.ray_tune import RayTune
@@ -139,6 +142,29 @@ class TuningConfig(dg.Config):
     cpus_per_trial: float = Field(default=1, gt=0, description="CPUs, and so threads, of one trial.")
     gpus_per_trial: float = Field(default=0, ge=0, description="GPUs of one trial.")
     metric: Metric = Field(default="f1", description="What the search improves, as its mean over the folds.")
+    threshold_target: ThresholdTarget = Field(
+        default="best_f1",
+        description=(
+            "What the decision threshold is for: best_f1; precision, the most frauds with at least the precision "
+            "threshold_value; alerts_per_day, at most threshold_value alerts a day; least_cost."
+        ),
+    )
+    threshold_value: float | None = Field(
+        default=None, gt=0, description="The precision, or the alerts a day, that threshold_target asks for."
+    )
+    alerts_per_day: int = Field(
+        default=100, ge=1, description="What investigators look at a day: the k of precision_at_k, card_precision_at_k."
+    )
+    max_false_positive_rate: float = Field(
+        default=0.01, gt=0, lt=1, description="Share of the legitimate transactions that recall_at_fpr lets be alerted."
+    )
+    cost_false_positive: float = Field(default=1, ge=0, description="What a false alert costs, for expected_cost.")
+    cost_false_negative: float | None = Field(
+        default=None, ge=0, description="What a missed fraud costs, for expected_cost. Default: its amount."
+    )
+    amount_column: str | None = Field(
+        default=None, description="The column with the amounts, for expected_cost. Default: none."
+    )
     seed: int = Field(default=1025, ge=0, description="Seed of the search, of resampling and of fitting.")
     search_space: str = Field(
         default="article", description="The space: article, or the import path of your own, my_package.spaces:my_space."
@@ -150,6 +176,22 @@ class TuningConfig(dg.Config):
         resolve_search_space(value)
         return value
 
+    @model_validator(mode="after")
+    def _scoring_is_complete(self) -> "TuningConfig":
+        self.scoring()
+        return self
+
+    def scoring(self) -> Scoring:
+        """How trials, threshold and holdout are scored.
+
+        Raises:
+            ValueError: `threshold_value` is missing, or given where nothing asks for it.
+        """
+        settings = MetricSettings(
+            self.alerts_per_day, self.max_false_positive_rate, self.cost_false_positive, self.cost_false_negative
+        )
+        return Scoring(settings, ThresholdPolicy(self.threshold_target, self.threshold_value), self.amount_column)
+
 
 class FraudModelConfig(dg.Config):
     """The final fit."""
@@ -157,6 +199,13 @@ class FraudModelConfig(dg.Config):
     refit_on_all: bool = Field(
         default=True,
         description="Whether the logged model is fitted on all rows, the holdout included, after it was judged.",
+    )
+    calibration: Literal["none", "isotonic", "sigmoid"] = Field(
+        default="none",
+        description="Whether, and how, probabilities are calibrated, on out-of-fold predictions.",
+    )
+    resamples: int = Field(
+        default=1000, ge=200, le=100_000, description="Resamples of the bootstrap behind the holdout's intervals."
     )
 
 

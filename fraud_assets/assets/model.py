@@ -1,6 +1,7 @@
 """The model: judged without the holdout, refitted on everything, logged."""
 
 import os
+from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
@@ -8,27 +9,36 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from fraud_assets import checks
 from fraud_assets.assets.config import FraudModelConfig, validate_run_config
-from fraud_assets.metadata import named_values, table
+from fraud_assets.metadata import named_values, pictures, png_files, table
 from fraud_assets.ml.identity import digest
+from fraud_assets.ml.judgement import Judgement
 from fraud_assets.ml.schema import DataError, Dataset
+from fraud_assets.ml.scoring import Scoring
 from fraud_assets.resources.mlflow_tracking import MlflowTracking, ParentRun
 
 _EXAMPLE_ROWS = 5
 
 
-@dg.asset(io_manager_key="json", group_name="fraud", kinds={"xgboost", "mlflow"}, code_version="1")
-def fraud_model(
+@dg.asset(
+    io_manager_key="json",
+    group_name="fraud",
+    kinds={"xgboost", "mlflow"},
+    code_version="2",
+    check_specs=[checks.SIGNAL, checks.OVERFIT, checks.CALIBRATION],
+)
+def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
     context: dg.AssetExecutionContext,
     config: FraudModelConfig,
     raw_dataset: pa.Table,
     dataset_split: pa.Table,
     best_params: dict[str, Any],
     mlflow: MlflowTracking,
-) -> dg.MaterializeResult[dict[str, Any]]:
+):
     """The best configuration, judged on the holdout by a fit without it, then fitted on all rows and logged."""
-    from fraud_assets.ml.estimator import FraudClassifier
-    from fraud_assets.ml.evaluate import score
+    from fraud_assets.ml.final_model import build_final_model, describe_model
+    from fraud_assets.ml.model_plots import model_figures
     from fraud_assets.ml.split import Split
     from fraud_assets.resources.mlflow_model import log_model
 
@@ -40,84 +50,123 @@ def fraud_model(
             f"best_params was tuned on data version {best_params['data_version']}, but raw_dataset is now "
             f"{dataset.version}: materialize tuning_results and best_params again"
         )
-    X, y, threshold = dataset.X, dataset.y, best_params["threshold"]
-
-    def fit(rows: np.ndarray) -> FraudClassifier:
-        return FraudClassifier.fit(
-            X.iloc[rows],
-            y[rows],
-            dataset.roles.categorical,
-            best_params["params"],
-            threshold=threshold,
-            seed=best_params["seed"],
-            threads=os.cpu_count() or 1,
-        )
-
     tags = {"fraud_model.dagster_run_id": context.run.run_id}
     with mlflow.parent_run(best_params["mlflow_parent_run_id"], tags=tags) as parent:
-        judged = fit(split.judged_fit)
-        probability = judged.predict_proba(X.iloc[split.holdout])[:, 1]
-        holdout = score(y[split.holdout], probability, threshold)
-        context.log.info(f"holdout of {len(split.holdout)} rows: {holdout}")
-        final = fit(np.arange(len(dataset))) if config.refit_on_all else judged
-        _log_run(parent, dataset, best_params, {f"holdout_{name}": value for name, value in holdout.items()})
-        fitted_on = "all rows" if config.refit_on_all else "the rows outside the holdout"
-        example = X.iloc[_example_rows(X)].reset_index(drop=True)
-        logged = log_model(
-            final, example, mlflow.registered_model, {"data_version": dataset.version, "fitted_on": fitted_on}
+        model = build_final_model(
+            dataset,
+            split,
+            best_params["params"],
+            Scoring.from_dict(best_params["scoring"]),
+            threshold=best_params["threshold"],
+            seed=best_params["seed"],
+            threads=os.cpu_count() or 1,
+            **config.model_dump(),
         )
+        judgement, classifier = model.judgement, model.classifier
+        precision = judgement.metrics["average_precision"]
+        context.log.info(
+            f"holdout of {judgement.rows} rows, {judgement.frauds} frauds: average precision {precision.value:.4f} "
+            f"({precision.low:.4f} to {precision.high:.4f}), prevalence {judgement.prevalence:.4f}"
+        )
+        plots = model_figures(
+            model.holdout.y,
+            model.holdout.probability,
+            classifier.threshold,
+            baselines=model.baselines,
+            importance=classifier.importance(),
+            rows=f"holdout of {judgement.rows:,} rows with {judgement.frauds} frauds",
+        )
+        _log_run(parent, dataset, best_params, judgement)
+        fitted_on = "all rows" if config.refit_on_all else "the rows before or outside the holdout"
+        verdict = "signal" if judgement.has_signal else "no_signal"
+        logged = log_model(
+            classifier,
+            dataset.X.iloc[_example_rows(dataset.X)].reset_index(drop=True),
+            mlflow.registered_model,
+            {"data_version": dataset.version, "fitted_on": fitted_on, "verdict": verdict},
+        )
+        parent.set_tags({"verdict": verdict})
+        version = int(logged.registered_model_version)
+        parent.client.set_model_version_tag(mlflow.registered_model, str(version), "verdict", verdict)
+        card = describe_model(
+            dataset,
+            split,
+            best_params,
+            model,
+            name=mlflow.registered_model,
+            version=version,
+            run=parent.url or parent.run_id,
+            refit_on_all=config.refit_on_all,
+        ).render()
+        parent.log_files({**png_files(plots), "model_card.md": card.encode()})
+        parent.client.update_model_version(mlflow.registered_model, str(version), card)
     value = {
         "model_uri": logged.model_uri,
         "registered_model": mlflow.registered_model,
-        "version": int(logged.registered_model_version),
+        "version": version,
+        "verdict": verdict,
         "mlflow_parent_run_id": parent.run_id,
         "data_version": dataset.version,
         "fitted_on": fitted_on,
-        "threshold": threshold,
-        "holdout": holdout,
-        "holdout_fitted_on": "the rows outside the holdout",
+        "threshold": classifier.threshold,
+        "judgement": judgement.to_dict(),
+        "calibration": asdict(model.calibration),
     }
     return dg.MaterializeResult(
         value=value,
         data_version=dg.DataVersion(digest(value)),
         metadata={
-            "model": f"models:/{mlflow.registered_model}/{value['version']}",
+            "model": f"models:/{mlflow.registered_model}/{version}",
+            "verdict": verdict,
             "MLflow parent run": parent.url or parent.run_id,
             "which number belongs to which fit": (
-                f"The holdout's metrics are those of a fit on {len(split.judged_fit)} rows without the holdout, "
-                f"judged on its {len(split.holdout)}. The logged model is fitted on {fitted_on}."
+                f"The holdout's metrics are those of a fit on {model.judged_rows} rows without the holdout, judged on "
+                f"its {judgement.rows}. The logged model is fitted on {fitted_on}."
             ),
-            "holdout": named_values(holdout, ("metric", "value")),
+            "holdout": table(_intervals(judgement)),
+            "gain over baselines": table(_gains(judgement)),
             "validation": named_values(best_params["metrics"], ("metric", "mean over folds, threshold 0.5")),
-            "fraud rate of the holdout": float(y[split.holdout].mean()),
-            "decision threshold": threshold,
-            "confusion matrix": table(_confusion(y[split.holdout], probability >= threshold)),
-            "importance": named_values(final.importance(), ("column", "gain")),
+            "decision threshold": classifier.threshold,
+            "importance": named_values(classifier.importance(), ("column", "gain")),
             "params": dg.MetadataValue.json(best_params["params"]),
+            **pictures(plots, ("precision_recall", "calibration", "confusion_matrix", "importance")),
         },
+        check_results=checks.of_model(judgement, model.calibration, best_params["metric"], best_params["metrics"]),
     )
 
 
-def _log_run(parent: ParentRun, dataset: Dataset, best_params: dict[str, Any], metrics: dict[str, float]) -> None:
+def _log_run(parent: ParentRun, dataset: Dataset, best_params: dict[str, Any], judgement: Judgement) -> None:
     """What the parent run says of its model: parameters, metrics, and the rows that it comes from."""
     parent.log_params({**best_params["params"], "threshold": best_params["threshold"]})
-    parent.log_metrics({**{f"best_{name}": value for name, value in best_params["metrics"].items()}, **metrics})
+    holdout: dict[str, float] = {}
+    for name, interval in judgement.metrics.items():
+        holdout |= {f"holdout_{name}": interval.value}
+        holdout |= {f"holdout_{name}_low": interval.low, f"holdout_{name}_high": interval.high}
+    parent.log_metrics({**{f"best_{name}": value for name, value in best_params["metrics"].items()}, **holdout})
     parent.log_input(dataset)
+
+
+def _intervals(judgement: Judgement) -> pd.DataFrame:
+    """Each metric on the holdout, with its interval, beside those of the baselines."""
+    rows = []
+    for name, interval in judgement.metrics.items():
+        row = {"metric": name, "value": interval.value, "low": interval.low, "high": interval.high}
+        for baseline, comparison in judgement.baselines.items():
+            row[baseline] = comparison.metrics[name].value if name in comparison.metrics else None
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _gains(judgement: Judgement) -> pd.DataFrame:
+    """By how much the model is better than each baseline, with the paired interval."""
+    return pd.DataFrame(
+        {"baseline": baseline, "metric": name, "gain": gain.value, "low": gain.low, "high": gain.high}
+        for baseline, comparison in judgement.baselines.items()
+        for name, gain in comparison.gain.items()
+    )
 
 
 def _example_rows(X: pd.DataFrame) -> np.ndarray:
     """The first rows, those without a missing value first: an example shows what a column looks like."""
     complete = np.flatnonzero(X.notna().all(axis=1))
     return complete[:_EXAMPLE_ROWS] if len(complete) else np.arange(min(_EXAMPLE_ROWS, len(X)))
-
-
-def _confusion(y: np.ndarray, called: np.ndarray) -> pd.DataFrame:
-    """Counts of the holdout's rows: what they are against what they are called."""
-    names = {0: "legitimate", 1: "fraud"}
-    counts = pd.crosstab(
-        pd.Categorical([names[i] for i in y], list(names.values())),
-        pd.Categorical([names[int(i)] for i in called], list(names.values())),
-        dropna=False,
-    )
-    counts.columns = [f"called {name}" for name in names.values()]
-    return counts.rename_axis("is").reset_index()

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from fraud_assets.assets.config import TuningConfig, validate_run_config
 from fraud_assets.assets.progress import ProgressLog
-from fraud_assets.metadata import table
+from fraud_assets.metadata import pictures, png_files, table
 from fraud_assets.ml.evaluate import direction
 from fraud_assets.ml.identity import digest
 from fraud_assets.ml.schema import Dataset, read_info, with_info
@@ -44,11 +44,15 @@ def tuning_results(
     from fraud_assets.ml.result_grid import best_trial, grid_frame, rank
     from fraud_assets.ml.split import Split
     from fraud_assets.ml.study import StudyData
+    from fraud_assets.ml.study_plots import study_figures
 
     validate_run_config(context)
     dataset = Dataset.from_arrow(raw_dataset)
     split = Split.from_arrow(dataset_split, dataset)
     space = resolve_search_space(config.search_space)
+    scoring = config.scoring()
+    study = StudyData.prepare(dataset, split, config.seed, scoring)
+    scoring.require(config.metric, study.rows)
     identity = experiment_id(split.version, space, config)
     name = f"{config.search_space.rpartition(':')[2]}-{config.metric}-{identity[:8]}-{context.run.run_id[:8]}"
     storage = object_store.child("tune")
@@ -60,8 +64,14 @@ def tuning_results(
             name=name,
             storage=storage,
             space=space,
-            study=StudyData.prepare(dataset, split, config.seed),
-            **config.model_dump(exclude={"search_space"}),
+            study=study,
+            metric=config.metric,
+            trials=config.trials,
+            seed=config.seed,
+            max_concurrent=config.max_concurrent,
+            cpus_per_trial=config.cpus_per_trial,
+            gpus_per_trial=config.gpus_per_trial,
+            time_budget_s=config.time_budget_s,
         )
         with parent.child_runs() as children, ray.connect():
             progress = ProgressLog(context.log, config.metric, config.trials)
@@ -69,7 +79,7 @@ def tuning_results(
         grid = grid_frame(
             [{**asdict(t), "name": t.name, "mlflow_run_id": children.run_ids.get(t.trial_id)} for t in trials]
         )
-        info = {
+        info: dict[str, Any] = {
             "experiment": name,
             "experiment_id": identity,
             "mlflow_parent_run_id": parent.run_id,
@@ -77,9 +87,13 @@ def tuning_results(
             "metric": config.metric,
             "seed": config.seed,
             "search_space": config.search_space,
+            "scoring": scoring.to_dict(),
+            "trials": {str(status): int(count) for status, count in grid["status"].value_counts().items()},
         }
         # Told here, where the parent run fails with it, if there is no best trial.
         best = best_trial(grid, config.metric)
+        plots = study_figures(grid, config.metric)
+        parent.log_files(png_files(plots))
         return dg.MaterializeResult(
             value=with_info(pa.Table.from_pandas(grid, preserve_index=False), info),
             # The same experiment asked for again is another one: Tune's order of events differs, and so its results.
@@ -88,11 +102,12 @@ def tuning_results(
                 "dagster/row_count": len(grid),
                 "metric": config.metric,
                 f"best {config.metric}": best["score"],
-                "trials": dg.MetadataValue.json({str(k): int(n) for k, n in grid["status"].value_counts().items()}),
+                "trials": dg.MetadataValue.json(info["trials"]),
                 "top 10": table(_top(rank(grid, config.metric), config.metric)),
                 "experiment id": identity,
                 "Ray storage": storage.child(name).uri,
                 "MLflow parent run": parent.url or parent.run_id,
+                **pictures(plots, ("optimization_history", "param_importances", "parallel_coordinates")),
             },
         )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from fraud_assets.ml.calibration import Calibrator
 from fraud_assets.ml.features import FeatureEncoder
 from fraud_assets.ml.resample import resample
 
@@ -91,12 +92,14 @@ class FraudClassifier:
         booster: the fitted XGBoost model.
         params: the configuration it was fitted with.
         threshold: a transaction is called fraud where its probability is at least this.
+        calibrator: maps the booster's probability to the classifier's; None where they are the same.
     """
 
     encoder: FeatureEncoder
     booster: "xgb.Booster"
     params: dict[str, Any]
     threshold: float
+    calibrator: Calibrator | None = None
 
     @classmethod
     def fit(
@@ -109,6 +112,7 @@ class FraudClassifier:
         threshold: float,
         seed: int,
         threads: int,
+        calibrator: Calibrator | None = None,
     ) -> "FraudClassifier":
         """Encode, resample and fit raw rows, as a trial does with its fitting rows.
 
@@ -120,6 +124,7 @@ class FraudClassifier:
             threshold: chosen elsewhere, on rows that this fit doesn't see.
             seed: of resampling and fitting.
             threads: how many threads resample and fit.
+            calibrator: fitted elsewhere, as the threshold is.
         """
         encoder = FeatureEncoder.fit(X, categorical)
         encoded = encoder.transform(X)
@@ -127,11 +132,13 @@ class FraudClassifier:
             params.get("resampler", "passthrough"), encoded, y, encoder.discrete, seed=seed, n_jobs=threads
         )
         booster = train_booster(params, *sampled.apply(encoded, y), encoder, seed=seed, threads=threads)
-        return cls(encoder, booster, dict(params), threshold)
+        return cls(encoder, booster, dict(params), threshold, calibrator)
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Probabilities of legitimate and of fraud, shape (rows, 2), as scikit-learn orders them."""
         fraud = predict_booster(self.booster, self.params, self.encoder.transform(X), self.encoder)
+        if self.calibrator is not None:
+            fraud = self.calibrator(fraud)
         return np.column_stack([1 - fraud, fraud])
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
@@ -149,7 +156,12 @@ class FraudClassifier:
     def save(self, folder: Path) -> None:
         """Write `booster.ubj` (XGBoost's format) and `classifier.json` into an existing folder."""
         self.booster.save_model(folder / "booster.ubj")
-        value = {"encoder": self.encoder.to_dict(), "params": self.params, "threshold": self.threshold}
+        value = {
+            "encoder": self.encoder.to_dict(),
+            "params": self.params,
+            "threshold": self.threshold,
+            "calibrator": None if self.calibrator is None else self.calibrator.to_dict(),
+        }
         (folder / "classifier.json").write_text(json.dumps(value, indent=2))
 
     @classmethod
@@ -159,4 +171,6 @@ class FraudClassifier:
 
         value = json.loads((folder / "classifier.json").read_text())
         booster = xgb.Booster(model_file=folder / "booster.ubj")
-        return cls(FeatureEncoder.from_dict(value["encoder"]), booster, value["params"], value["threshold"])
+        calibrator = None if value["calibrator"] is None else Calibrator.from_dict(value["calibrator"])
+        encoder = FeatureEncoder.from_dict(value["encoder"])
+        return cls(encoder, booster, value["params"], value["threshold"], calibrator)

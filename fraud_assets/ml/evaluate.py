@@ -5,16 +5,22 @@ from typing import Literal, get_args
 
 import numpy as np
 
-Metric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "average_precision"]
+from fraud_assets.ml.fraud_metrics import FraudMetric
+
+ClassicMetric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "average_precision"]
+Metric = Literal[ClassicMetric, FraudMetric]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+
+# Of these less is better; of all others more.
+LESS_IS_BETTER = ("log_loss", "brier", "expected_cost")
 
 
 def direction(metric: Metric) -> Literal["min", "max"]:
     """Whether less or more of `metric` is better."""
-    return "min" if metric == "log_loss" else "max"
+    return "min" if metric in LESS_IS_BETTER else "max"
 
 
-def score(y: np.ndarray, probability: np.ndarray, threshold: float = 0.5) -> dict[Metric, float]:
+def score(y: np.ndarray, probability: np.ndarray, threshold: float = 0.5) -> dict[ClassicMetric, float]:
     """The seven metrics of predictions, by scikit-learn.
 
     Args:
@@ -50,10 +56,10 @@ def best_f1_threshold(y: np.ndarray, probability: np.ndarray) -> float:
     return float(thresholds[int(np.argmax(f1))])
 
 
-def summarize_folds(scores: Sequence[Mapping[Metric, float]]) -> dict[str, float]:
+def summarize_folds(scores: Sequence[Mapping[Metric, float]] | Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The mean of each metric over folds under its own name, and its standard deviation as `<metric>_std`."""
     summary: dict[str, float] = {}
-    for metric in METRICS:
+    for metric in scores[0]:
         values = [fold[metric] for fold in scores]
         summary[metric] = float(np.mean(values))
         summary[f"{metric}_std"] = float(np.std(values))

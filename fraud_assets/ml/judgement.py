@@ -83,11 +83,11 @@ class Judgement:
     def has_signal(self) -> bool:
         """Whether the model knows something: its average precision is more than the prevalence, and than chance.
 
-        The interval alone would not do. Average precision is biased above the prevalence, the more so the fewer frauds
-        there are, and once more in a resample, where a lucky first hit occurs twice; and a bootstrap of five frauds
-        knows nothing of the sixth. The permutation test has no such flaw: scores that know nothing pass it at a rate of
-        (1 - level) / 2. ROC AUC is not asked: it says no to a model that finds one fraud in twenty without a false
-        alert and nothing else.
+        Its interval must exclude the prevalence, and that alone would not do. Average precision is biased above the
+        prevalence, the more so the fewer frauds there are, and once more in a resample, where a lucky hit occurs twice:
+        of scores that know nothing about two frauds, 28 % have such an interval. The permutation test has no such flaw:
+        scores that know nothing pass it at a rate of (1 - level) / 2. ROC AUC is not asked: it says no to a model that
+        finds one fraud in twenty without a false alert, and nothing else.
         """
         significant = self.chance.p_value <= (1 - self.level) / 2
         return significant and self.metrics["average_precision"].low > self.prevalence

@@ -47,12 +47,8 @@ def find_leakage(dataset: Dataset) -> LeakageReport:
         values = matrix[:, i]
         categorical = column in encoder.categories
         separation = _separation(_score(values, y, categorical), y)
-        row: dict[str, Any] = {
-            "column": column,
-            "separation": max(separation, 1 - separation),
-            "older": np.nan,
-            "newest": np.nan,
-        }
+        separation = max(separation, 1 - separation)
+        row: dict[str, Any] = {"column": column, "separation": separation, "older": np.nan, "newest": np.nan}
         if separation >= DECIDES_ALONE:
             suspects[column] = f"decides the label nearly alone (ROC AUC {separation:.3f})"
         if enough:

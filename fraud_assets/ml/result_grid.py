@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 
 from fraud_assets.ml.evaluate import METRICS, Metric, direction
+from fraud_assets.ml.fraud_metrics import FRAUD_METRICS
 from fraud_assets.ml.schema import DataError
 
 # What a trial reports beside the metrics and their `<metric>_std`.
-_EXTRAS = ("threshold", "f1_at_threshold", "fit_seconds")
+_EXTRAS = ("threshold", "precision_at_threshold", "recall_at_threshold", "f1_at_threshold", "fit_seconds")
+# Told only where the data has the columns that they need.
+_OPTIONAL = [name for metric in FRAUD_METRICS for name in (metric, f"{metric}_std")]
 _COLUMNS = [*METRICS, *(f"{metric}_std" for metric in METRICS), *_EXTRAS]
 
 
@@ -37,6 +40,7 @@ def grid_frame(trials: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     numbers = ["seconds", *_COLUMNS]
     frame = frame.reindex(columns=[*first, *_COLUMNS, *params])
     frame[numbers] = frame[numbers].astype(float)
+    frame = frame.drop(columns=[name for name in _OPTIONAL if frame[name].isna().all()])
     for column in params:
         if pd.api.types.infer_dtype(frame[column], skipna=True) in ("mixed", "mixed-integer"):
             frame[column] = frame[column].map(str, na_action="ignore")
@@ -54,7 +58,7 @@ def best_trial(grid: pd.DataFrame, metric: Metric) -> dict[str, Any]:
 
     Returns:
         `trial_id`, `name`, `mlflow_run_id`, `params`, `threshold`, `score` (of `metric`), `score_std` (over the
-        folds), `metrics`; and by how much it is better than the runner-up and than XGBoost's default parameters, as
+        folds), `metrics` (means and `<metric>_std`); and by how much it is better than the runner-up and than XGBoost's default parameters, as
         positive numbers, None where there is no such trial.
 
     Raises:
@@ -79,7 +83,7 @@ def best_trial(grid: pd.DataFrame, metric: Metric) -> dict[str, Any]:
         "threshold": float(best["threshold"]),
         "score": float(best[metric]),
         "score_std": float(best[f"{metric}_std"]),
-        "metrics": {name: float(best[name]) for name in METRICS},
+        "metrics": {name: float(best[name]) for name in _COLUMNS if name in grid and name not in _EXTRAS},
         "margin_over_runner_up": margin(ranked.iloc[1:2]),
         # The first suggestion is the default point, where the space has one.
         "margin_over_defaults": margin(ranked[ranked.index == 0]),

@@ -3,7 +3,6 @@
 import os
 import shutil
 import tempfile
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,9 +39,7 @@ def log_model(
 
     # One progress bar for each of two small files, in the step's log.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
-        # MLflow looks at the example's types whatever the signature says; ours takes missing values in every column.
-        warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer")
+    with tempfile.TemporaryDirectory() as name:
         saved, code = Path(name, "classifier"), Path(name, _PACKAGE.name)
         saved.mkdir()
         classifier.save(saved)

@@ -1,6 +1,7 @@
 """MLflow: the parent run of an experiment and the model that comes of it; built on dagster-mlflow."""
 
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -59,19 +60,33 @@ class ParentRun:
 
         mlflow.log_metrics(dict(metrics), run_id=self.run_id)
 
+    def log_files(self, files: Mapping[str, bytes]) -> None:
+        """Log files by their names, such as `plots/roc.png`, all in one go."""
+        with tempfile.TemporaryDirectory() as name:
+            for path, content in files.items():
+                file = Path(name, path)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+            self.client.log_artifacts(self.run_id, name)
+
     def log_input(self, dataset: Dataset) -> None:
         """Log which data the run learns from: schema and digest, not the rows."""
         import mlflow
         from mlflow.data import from_pandas
 
-        source = from_pandas(
-            dataset.table.to_pandas(),
-            source=dataset.source,
-            name="raw_dataset",
-            targets=dataset.roles.label,
-            digest=dataset.version,
-        )
-        mlflow.log_input(source, context="training")
+        with warnings.catch_warnings():
+            # MLflow knows two readers for a local path, and both will do; that integer columns may have missing values
+            # elsewhere is no matter of this record.
+            warnings.filterwarnings("ignore", "The specified dataset source can be interpreted in multiple ways")
+            warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer")
+            source = from_pandas(
+                dataset.table.to_pandas(),
+                source=dataset.source,
+                name="raw_dataset",
+                targets=dataset.roles.label,
+                digest=dataset.version,
+            )
+            mlflow.log_input(source, context="training")
 
 
 class MlflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
