@@ -1,7 +1,7 @@
 """How good predictions are: the metrics of a trial and of a holdout, and the decision threshold."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from fraud_assets.ml.fraud_metrics import FraudMetric
 ClassicMetric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "average_precision"]
 Metric = Literal[ClassicMetric, FraudMetric]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+
+_Name = TypeVar("_Name", bound=str)
 
 # Of these less is better; of all others more.
 LESS_IS_BETTER = ("log_loss", "brier", "expected_cost")
@@ -56,7 +58,7 @@ def best_f1_threshold(y: np.ndarray, probability: np.ndarray) -> float:
     return float(thresholds[int(np.argmax(f1))])
 
 
-def summarize_folds(scores: Sequence[Mapping[Metric, float]] | Sequence[Mapping[str, float]]) -> dict[str, float]:
+def summarize_folds(scores: Sequence[Mapping[_Name, float]]) -> dict[str, float]:
     """The mean of each metric over folds under its own name, and its standard deviation as `<metric>_std`."""
     summary: dict[str, float] = {}
     for metric in scores[0]:
