@@ -179,12 +179,32 @@ def test_scores_that_know_nothing_are_called_no_signal() -> None:
     assert signals([without_cards(seed, signal=0) for seed in range(100)]) <= 5
 
 
-def test_scores_that_know_nothing_about_five_frauds_are_called_no_signal() -> None:
-    assert signals([without_cards(seed, signal=0, frauds=5, rows=1000) for seed in range(100)]) <= 5
+@pytest.mark.parametrize("frauds", [2, 10])
+def test_scores_that_know_nothing_about_a_few_frauds_are_called_no_signal(frauds: int) -> None:
+    assert signals([without_cards(seed, signal=0, frauds=frauds, rows=500) for seed in range(100)]) <= 5
 
 
 def test_scores_that_only_tell_cards_apart_are_called_no_signal() -> None:
     assert signals([of_cards(seed, knows=False) for seed in range(100)]) <= 5
+
+
+def test_chance_moves_the_frauds_of_a_card_together() -> None:
+    samples = [of_cards(seed, knows=False) for seed in range(100)]
+
+    by_card = sum(chance_level(rows, 160, seed=0).p_value <= 0.05 for rows in samples)
+    by_row = sum(chance_level(replace(rows, entity=None), 160, seed=0).p_value <= 0.05 for rows in samples)
+
+    assert by_card <= 10
+    assert by_row >= 20
+
+
+def test_an_interval_that_holds_the_prevalence_is_no_signal() -> None:
+    judgement = judge(scored(signal=2), 0.5, {}, SETTINGS, resamples=100)
+    own = judgement.metrics["average_precision"]
+    wide = judgement.metrics | {"average_precision": replace(own, low=judgement.prevalence)}
+
+    assert judgement.has_signal
+    assert not replace(judgement, metrics=wide).has_signal
 
 
 def test_scores_that_know_something_are_called_a_signal() -> None:
