@@ -97,7 +97,7 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             ConnectionError: the cluster of `address` doesn't answer.
         """
-        with _environment(_RAY_ENVIRONMENT):
+        with _environment(_RAY_ENVIRONMENT), _plain_interrupts():
             import ray
 
             if ray.is_initialized():
@@ -220,6 +220,17 @@ def _require_resources(experiment: Experiment) -> None:
                 f"a trial asks for {wanted:g} {name}s, but no machine of the Ray cluster has more than {largest:g}: it "
                 f"would wait for ever; lower {name.lower()}s_per_trial"
             )
+
+
+@contextmanager
+def _plain_interrupts() -> Iterator[None]:
+    """Raise an interrupt as itself: Ray's compiled code, where most of them arrive, makes a SystemError of it."""
+    try:
+        yield
+    except SystemError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt | dg.DagsterExecutionInterruptedError):
+            raise error.__cause__ from None
+        raise
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def test_a_tuning_that_is_interrupted_leaves_nothing_running(tmp_path: Path, ter
     assert left == []
     assert process.returncode != 0, rest
     assert run.status in (dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE)
-    assert parent.info.status == "KILLED"
+    assert parent.info.status == "KILLED", rest
     assert set(statuses(children)) <= {"KILLED", "FINISHED"}
     assert 0 < len(children) < TRIALS
     assert seconds < 60
