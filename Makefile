@@ -55,13 +55,15 @@ test-fast: .venv/development
 test-integration: .venv/development
 	$(BIN)/pytest -q -m integration
 
-# requirements-dev.lock agrees with requirements.lock on everything that both have.
+# requirements-dev.lock agrees with requirements.lock on everything that both have. Extras stay in: without them pip takes
+# gql[requests] for something that has no pinned version.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-emit-index-url --no-header \
+	--python-version 3.11 pyproject.toml
+
 lock: .venv/runtime
 	$(INSTALL) uv
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		pyproject.toml --extra build -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		pyproject.toml --extra build --extra dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) --extra build -o requirements.lock
+	$(COMPILE) --extra build --extra dev -c requirements.lock -o requirements-dev.lock
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

@@ -141,7 +141,10 @@ class TuningConfig(dg.Config):
     max_concurrent: int = Field(default=4, ge=1, description="Trials under way at a time, at most.")
     cpus_per_trial: float = Field(default=1, gt=0, description="CPUs, and so threads, of one trial.")
     gpus_per_trial: float = Field(default=0, ge=0, description="GPUs of one trial.")
-    metric: Metric = Field(default="f1", description="What the search improves, as its mean over the folds.")
+    metric: Metric = Field(
+        default="f1",
+        description="What the search improves, as its mean over the folds. expected_cost wants threshold_target least_cost.",
+    )
     threshold_target: ThresholdTarget = Field(
         default="best_f1",
         description=(

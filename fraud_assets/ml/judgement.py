@@ -9,11 +9,12 @@ import numpy as np
 
 from fraud_assets.ml.bootstrap import ResampledMetrics, clusters_of, draw_counts
 from fraud_assets.ml.chance import ChanceLevel, chance_level
+from fraud_assets.ml.evaluate import LESS_IS_BETTER
 from fraud_assets.ml.fraud_metrics import MetricSettings
 from fraud_assets.ml.scored_rows import ScoredRows
 
 # Of these less is better; of all other metrics more.
-_LESS_IS_BETTER = ("log_loss", "brier", "expected_cost")
+LESS_IS_BETTER = ("log_loss", "brier", "expected_cost")
 
 # Mappings are invariant in their keys: a mapping from some names only is none from strings.
 _Name = TypeVar("_Name", bound=str)
@@ -205,7 +206,7 @@ def _intervals(drawn: Mapping[str, np.ndarray], level: float) -> dict[str, Inter
 
 def _compare(model: Mapping[str, np.ndarray], baseline: Mapping[str, np.ndarray], level: float) -> Comparison:
     gain = {
-        name: values - model[name] if name in _LESS_IS_BETTER else model[name] - values
+        name: values - model[name] if name in LESS_IS_BETTER else model[name] - values
         for name, values in baseline.items()
     }
     return Comparison(_intervals(baseline, level), _intervals(gain, level))

@@ -31,14 +31,14 @@ class Scoring:
         """The rows `rows` of the data, ready for `with_probability`; until then all have the probability 0."""
         return ScoredRows.from_dataset(dataset, rows, np.zeros(len(rows)), self.amount_column)
 
-    def score(self, rows: ScoredRows, threshold: float = 0.5) -> dict[str, float]:
-        """All metrics for which the data has the columns, by name."""
-        classic = score(rows.y, rows.probability, threshold)
-        return {
-            str(name): value
-            for part in (classic, fraud_score(rows, threshold, self.settings))
-            for name, value in part.items()
-        }
+    def score(self, rows: ScoredRows, decision_threshold: float) -> dict[str, float]:
+        """All metrics for which the data has the columns, by name.
+
+        Accuracy, precision, recall and F1 are those at 0.5, as published; the expected cost is that of decisions, at
+        `decision_threshold`.
+        """
+        parts = score(rows.y, rows.probability), fraud_score(rows, decision_threshold, self.settings)
+        return {str(name): value for part in parts for name, value in part.items()}
 
     def threshold(self, rows: ScoredRows) -> ThresholdChoice:
         """The decision threshold that serves the policy best on out-of-fold predictions."""

@@ -101,14 +101,14 @@ def run_trial(
     """Fit and score one configuration on every fold; arguments and errors are those of `out_of_fold`.
 
     Returns:
-        The mean over folds of each metric that the data has the columns for, at a threshold of 0.5, and its standard
-        deviation as `<metric>_std`; `threshold`, which the policy chooses on the predictions of all folds together, and
-        what it reaches on these as `<name>_at_threshold`; and `fit_seconds`.
+        The mean over folds of each metric that the data has the columns for (`Scoring.score`), and its standard deviation
+        as `<metric>_std`; `threshold`, which the policy chooses on the predictions of all folds together, and what it
+        reaches on these as `<name>_at_threshold`; and `fit_seconds`.
     """
     folds, fit_seconds = out_of_fold(params, study, resample_fold, threads=threads)
     choice = study.scoring.threshold(ScoredRows.concatenate(folds))
     return {
-        **summarize_folds([study.scoring.score(rows) for rows in folds]),
+        **summarize_folds([study.scoring.score(rows, choice.threshold) for rows in folds]),
         "threshold": choice.threshold,
         **{f"{name}_at_threshold": choice.achieved[name] for name in ("precision", "recall", "f1")},
         "fit_seconds": fit_seconds,
