@@ -143,7 +143,7 @@ class TuningConfig(dg.Config):
     gpus_per_trial: float = Field(default=0, ge=0, description="GPUs of one trial.")
     metric: Metric = Field(
         default="f1",
-        description="What the search improves, as its mean over the folds. expected_cost wants threshold_target least_cost.",
+        description="What the search improves, as its mean over folds; with expected_cost, set least_cost below.",
     )
     threshold_target: ThresholdTarget = Field(
         default="best_f1",
@@ -170,7 +170,8 @@ class TuningConfig(dg.Config):
     )
     seed: int = Field(default=1025, ge=0, description="Seed of the search, of resampling and of fitting.")
     search_space: str = Field(
-        default="article", description="The space: article, or the import path of your own, my_package.spaces:my_space."
+        default="article",
+        description="The space: article, fraud, or the import path of your own, my_package.spaces:my_space.",
     )
 
     @field_validator("search_space")

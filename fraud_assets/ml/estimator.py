@@ -15,6 +15,7 @@ import pandas as pd
 
 from fraud_assets.ml.calibration import Calibrator
 from fraud_assets.ml.features import FeatureEncoder
+from fraud_assets.ml.fraud_space import GATES
 from fraud_assets.ml.resample import resample
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ Params = Mapping[str, Any]
 # XGBoost's scikit-learn interface has this default; its native one has none.
 DEFAULT_ROUNDS = 100
 # Ours, not XGBoost's; and its own aliases of "nthread" and "seed", which would lose against these names unheard.
-_NOT_BOOSTER = ("resampler", "n_estimators", "n_jobs", "random_state")
+_NOT_BOOSTER = ("resampler", "n_estimators", *GATES, "n_jobs", "random_state")
 _DROPOUT = ("rate_drop", "one_drop", "skip_drop", "sample_type", "normalize_type")
 
 

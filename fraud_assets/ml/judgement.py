@@ -13,9 +13,6 @@ from fraud_assets.ml.evaluate import LESS_IS_BETTER
 from fraud_assets.ml.fraud_metrics import MetricSettings
 from fraud_assets.ml.scored_rows import ScoredRows
 
-# Of these less is better; of all other metrics more.
-LESS_IS_BETTER = ("log_loss", "brier", "expected_cost")
-
 # Mappings are invariant in their keys: a mapping from some names only is none from strings.
 _Name = TypeVar("_Name", bound=str)
 

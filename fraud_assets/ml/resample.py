@@ -11,7 +11,12 @@ import numpy as np
 
 from fraud_assets.ml.schema import DataError
 
-RESAMPLERS = ("allknn", "smote", "passthrough")
+RESAMPLERS = ("allknn", "smote", "random_under", "passthrough")
+
+# Legitimate rows that random under-sampling keeps for each fraud. Balance, the usual choice, costs 0.24 of average
+# precision on the handbook's validation blocks, and this costs 0.008: a ranking needs the legitimate rows that look
+# like frauds, and those are rare.
+KEPT_FOR_A_FRAUD = 30
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ def resample(name: str, X: np.ndarray, y: np.ndarray, discrete: np.ndarray, *, s
     Args:
         name: one of `RESAMPLERS`: `allknn` removes legitimate rows whose neighbours disagree with them (Tomek 1976),
             `smote` makes up minority rows between neighbours (Chawla et al. 2002; SMOTENC or SMOTEN where there are
-            discrete columns, which can't be interpolated), `passthrough` does nothing.
+            discrete columns, which can't be interpolated), `random_under` drops legitimate rows at random until 30 are
+            left for each fraud, `passthrough` does nothing.
         X: encoded features, shape (rows, columns), NaN where missing.
         y: labels, shape (rows,), 0 or 1.
         discrete: which columns are booleans or category codes, shape (columns,).
@@ -61,6 +67,13 @@ def resample(name: str, X: np.ndarray, y: np.ndarray, discrete: np.ndarray, *, s
         sampler = AllKNN(sampling_strategy=[0], n_jobs=n_jobs)
         sampler.fit_resample(_Space(X, discrete).distances(), y)
         return Resampled(np.sort(sampler.sample_indices_).astype(np.int64), *none)
+    if name == "random_under":
+        from imblearn.under_sampling import RandomUnderSampler
+
+        legitimate = min(int((y == 0).sum()), KEPT_FOR_A_FRAUD * int((y == 1).sum()))
+        dropper = RandomUnderSampler(sampling_strategy={0: legitimate}, random_state=seed)
+        dropper.fit_resample(np.arange(len(y))[:, None], y)
+        return Resampled(np.sort(dropper.sample_indices_).astype(np.int64), *none)
     if name == "smote":
         return _smote(X, y, discrete, seed)
     raise ValueError(f"resampler {name!r} is unknown: expected one of {list(RESAMPLERS)}")

@@ -58,8 +58,8 @@ def best_trial(grid: pd.DataFrame, metric: Metric) -> dict[str, Any]:
 
     Returns:
         `trial_id`, `name`, `mlflow_run_id`, `params`, `threshold`, `score` (of `metric`), `score_std` (over the
-        folds), `metrics` (means and `<metric>_std`); and by how much it is better than the runner-up and than XGBoost's default parameters, as
-        positive numbers, None where there is no such trial.
+        folds), `metrics` (means and `<metric>_std`); and by how much it is better than the runner-up and than XGBoost's
+        default parameters, as positive numbers, None where there is no such trial.
 
     Raises:
         DataError: no trial finished; the first error is in the message.

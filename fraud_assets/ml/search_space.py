@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fraud_assets.ml.fraud_space import FRAUD_DEFAULTS, FRAUD_START, fraud
+
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
@@ -30,11 +32,18 @@ class SearchSpace:
         suggest: the define-by-run function.
         defaults: XGBoost's own defaults, as a point of this space; scored as the first trial, so that every result can
             be compared with not having tuned at all. None where the space's author gave none.
+        start: points worth trying before the search has learnt anything; scored next.
     """
 
     name: str
     suggest: Suggest
     defaults: Mapping[str, Any] | None = None
+    start: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def first_points(self) -> list[dict[str, Any]]:
+        """What is scored before the search suggests: the defaults, then `start`."""
+        return [dict(point) for point in ((self.defaults, *self.start) if self.defaults else self.start)]
 
 
 def article(trial: "Trial") -> dict[str, Any]:
@@ -63,7 +72,10 @@ _ARTICLE_DEFAULTS = {
     "grow_policy": "depthwise",
 }
 
-SEARCH_SPACES = {"article": SearchSpace("article", article, _ARTICLE_DEFAULTS)}
+SEARCH_SPACES = {
+    "article": SearchSpace("article", article, _ARTICLE_DEFAULTS),
+    "fraud": SearchSpace("fraud", fraud, FRAUD_DEFAULTS, (FRAUD_START,)),
+}
 
 
 def resolve_search_space(name: str) -> SearchSpace:

@@ -101,7 +101,7 @@ def run_trial(
     """Fit and score one configuration on every fold; arguments and errors are those of `out_of_fold`.
 
     Returns:
-        The mean over folds of each metric that the data has the columns for (`Scoring.score`), and its standard deviation
+        The mean over folds of each metric that the data has the columns for (`Scoring.score`), its standard deviation
         as `<metric>_std`; `threshold`, which the policy chooses on the predictions of all folds together, and what it
         reaches on these as `<name>_at_threshold`; and `fit_seconds`.
     """

@@ -151,7 +151,7 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
             metric=experiment.metric,
             mode=mode,
             seed=experiment.seed,
-            points_to_evaluate=[dict(experiment.space.defaults)] if experiment.space.defaults else None,
+            points_to_evaluate=experiment.space.first_points or None,
         )
         trainable = tune.with_parameters(trial_worker.FraudTrial, study=study, resampled=resampled, threads=threads)
         per_trial = {"cpu": experiment.cpus_per_trial, "gpu": experiment.gpus_per_trial}

@@ -160,9 +160,26 @@ def test_smote_with_one_fraud_is_told_in_numbers() -> None:
         resample("smote", X, (np.arange(len(X)) < 1).astype(np.int8), discrete, seed=1)
 
 
+def test_random_under_keeps_all_frauds_and_thirty_legitimate_rows_for_each() -> None:
+    X = np.random.default_rng(0).random((2000, 2)).astype(np.float32)
+    y = (np.arange(2000) % 200 == 0).astype(np.int8)
+    kept, again, other = (resample("random_under", X, y, np.zeros(2, bool), seed=seed).kept for seed in (1, 1, 2))
+
+    assert np.bincount(y[kept]).tolist() == [300, 10]
+    assert np.array_equal(kept, again)
+    assert not np.array_equal(kept, other)
+
+
+def test_random_under_drops_nothing_where_frauds_are_frequent() -> None:
+    X, y, discrete = KINDS["numbers"]
+    assert np.array_equal(resample("random_under", X, y, discrete, seed=1).kept, np.arange(len(y)))
+
+
 def test_an_unknown_resampler_is_told_with_those_there_are() -> None:
     X, y, discrete = KINDS["numbers"]
-    with pytest.raises(ValueError, match=r"'adasyn' is unknown: expected one of \['allknn', 'smote', 'passthrough'\]"):
+    with pytest.raises(
+        ValueError, match=r"'adasyn' is unknown: expected one of \['allknn', 'smote', 'random_under', 'passthrough'\]"
+    ):
         resample("adasyn", X, y, discrete, seed=1)
 
 

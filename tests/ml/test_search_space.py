@@ -81,8 +81,8 @@ def test_the_default_point_lies_in_the_space() -> None:
         assert distribution._contains(distribution.to_internal_repr(space.defaults[name])), name
 
 
-def test_the_article_space_names_every_resampler_there_is() -> None:
-    assert set(EVERY_BOOSTER["resampler"].choices) == set(RESAMPLERS)
+def test_the_article_space_names_resamplers_that_there_are() -> None:
+    assert set(EVERY_BOOSTER["resampler"].choices) == {"allknn", "smote", "passthrough"} < set(RESAMPLERS)
 
 
 def test_a_space_is_found_by_its_name() -> None:
@@ -102,7 +102,7 @@ def test_a_users_own_space_is_found_by_import_path(name: str, suggest: object, d
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("artcle", r"'artcle' is unknown: expected one of \['article'\] or an import path such as"),
+        ("artcle", r"'artcle' is unknown: expected one of \['article', 'fraud'\] or an import path such as"),
         ("", r"'' is unknown: expected one of"),
         ("tests.ml.spaces", "is unknown: expected one of"),
         ("tests.ml.nowhere:space", r"can't be imported \(ModuleNotFoundError.*nowhere.*expected one of"),
