@@ -6,10 +6,15 @@ import pandas as pd
 import pyarrow as pa
 
 from fraud_assets import checks
+from fraud_assets.ml.calibration import summarize_calibration
+from fraud_assets.ml.fraud_metrics import MetricSettings
+from fraud_assets.ml.judgement import judge
 from fraud_assets.ml.leakage import find_leakage
 from fraud_assets.ml.random_split import split_at_random
 from fraud_assets.ml.schema import Dataset
+from fraud_assets.ml.scored_rows import ScoredRows
 from fraud_assets.ml.split import Split, SplitSettings
+from tests.ml.scored import scored
 from tests.ml.tables import LABEL, dataset_of, of_cards, split_by_group, transactions
 
 
@@ -74,3 +79,31 @@ def test_a_failed_blocking_check_keeps_what_follows_from_starting() -> None:
 
     assert not result.success
     assert started == []
+
+
+def verdicts_on(rows: ScoredRows, validation: float) -> dict[str | None, dg.AssetCheckResult]:
+    judgement = judge(rows, 0.5, {}, MetricSettings(), resamples=200)
+    calibration = summarize_calibration(rows.y, rows.probability)
+    metrics = {"average_precision": validation, "average_precision_std": 0.01}
+    return {r.check_name: r for r in checks.of_model(judgement, calibration, "average_precision", metrics)}
+
+
+def test_a_model_that_knows_something_passes_and_one_that_guesses_has_no_signal() -> None:
+    knows, guesses = scored(signal=3), scored(signal=0)
+
+    assert verdicts_on(knows, 0.7)["signal"].passed
+    verdict = verdicts_on(guesses, 0.1)["signal"]
+    assert not verdict.passed
+    assert "no signal" in str(verdict.description)
+
+
+def test_a_holdout_far_below_the_validation_is_overfit() -> None:
+    rows = scored(signal=1)
+    assert not verdicts_on(rows, 0.95)["no_overfit"].passed
+    assert verdicts_on(rows, 0.3)["no_overfit"].passed
+
+
+def test_probabilities_worse_than_a_constant_fail_the_calibration() -> None:
+    rows = scored(signal=3)
+    assert verdicts_on(rows.with_probability(rows.probability * 0.3), 0.7)["calibration"].passed
+    assert not verdicts_on(rows.with_probability(0.5 + rows.probability / 2), 0.7)["calibration"].passed

@@ -20,7 +20,17 @@ MODEL = {
     "fitted_on": "all rows",
     "mlflow_parent_run_id": "0123456789abcdef",
     "threshold": 0.25,
-    "holdout": {"f1": 0.5, "roc_auc": 0.8765},
+    "verdict": "no_signal",
+    "judgement": {
+        "metrics": {
+            "f1": {"value": 0.5, "low": 0.4, "high": 0.6},
+            "roc_auc": {"value": 0.8765, "low": 0.8, "high": 0.9},
+        },
+        "level": 0.95,
+        "rows": 4000,
+        "frauds": 38,
+        "prevalence": 0.0095,
+    },
 }
 
 
@@ -30,7 +40,9 @@ def test_it_names_best_trial_scores_model_run_and_places() -> None:
         "smote-gbtree-12345678",
         '{"eta": 0.1, "max_depth": 6}',
         "f1 0.6123",
-        "roc_auc 0.8765",
+        "roc_auc 0.8765 (0.8000 to 0.9000)",
+        "95% intervals",
+        "no_signal",
         "threshold 0.2500",
         "models:/fraud_model/3",
         "fitted on all rows",
