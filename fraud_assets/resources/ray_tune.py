@@ -177,7 +177,8 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
             ),
         )
         try:
-            grid = tuner.fit()
+            with trial_worker.no_keys_in_runtime_environments():
+                grid = tuner.fit()
         finally:
             ray.kill(resampled)
         return _records(grid)

@@ -3,12 +3,14 @@
 import math
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 
 from fraud_assets.ml.resample import Resampled
@@ -119,6 +121,21 @@ def describe(error: Exception) -> str:
     cause = getattr(error, "cause", None) or error
     # Ray colours the names of processes.
     return f"{type(cause).__name__}: {cause}\n\n" + re.sub(r"\x1b\[\d*m", "", str(error))
+
+
+@contextmanager
+def no_keys_in_runtime_environments() -> Iterator[None]:
+    """Keep Tune from handing the S3 keys of the driver's environment to its workers, which have no use for them.
+
+    It does so in their runtime environment, which Ray writes into a log of each machine and shows in its dashboard.
+    """
+    propagated = class_cache.ENV_VARS_TO_PROPAGATE
+    keys = {name for name in propagated if name.startswith("AWS_")}
+    propagated -= keys
+    try:
+        yield
+    finally:
+        propagated |= keys
 
 
 def thread_count(cpus_per_trial: float) -> int:
