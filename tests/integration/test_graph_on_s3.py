@@ -11,7 +11,6 @@ from urllib.parse import quote
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 
 from tests.bench_data import ARTICLE, bench_file
@@ -109,7 +108,8 @@ def test_everything_that_the_graph_stores_is_in_the_bucket(graph: Materialized) 
 def test_the_keys_are_found_nowhere(graph: Materialized, tmp_path: Path) -> None:
     parent, children = graph.study
     model = graph.value("fraud_model")
-    download_artifacts(model["model_uri"], dst_path=str(tmp_path), tracking_uri=graph.mlflow_uri)
+    downloaded = graph.place.run("mlflow", "artifacts", "download", "-u", model["model_uri"], "-d", str(tmp_path))
+    assert downloaded.code == 0, downloaded.log
     places = {f"command {i}": finished.log.encode() for i, finished in enumerate(graph.commands)}
     places |= {f"MLflow run {run.info.run_id}": str(run.to_dictionary()).encode() for run in (parent, *children)}
     places |= {f"object {key}": content for key, content in graph.objects().items()}
