@@ -31,7 +31,7 @@ def split(dataset: Dataset) -> Split:
 
 def build(dataset: Dataset, split: Split, **more: Any) -> FinalModel:
     return build_final_model(
-        dataset, split, PARAMS, Scoring(), threshold=THRESHOLD, seed=1, threads=2, resamples=200, **more
+        dataset, split, PARAMS, Scoring(), threshold=THRESHOLD, seed=1, threads=1, resamples=200, **more
     )
 
 
@@ -43,7 +43,7 @@ def by_hand(dataset: Dataset, rows: np.ndarray) -> FraudClassifier:
         PARAMS,
         threshold=THRESHOLD,
         seed=1,
-        threads=2,
+        threads=1,
     )
 
 
