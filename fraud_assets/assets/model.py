@@ -124,10 +124,10 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
                 f"its {judgement.rows}. The logged model is fitted on {fitted_on}."
             ),
             "holdout": table(_intervals(judgement)),
-            "gain over baselines": table(_gains(judgement)),
-            "validation": named_values(best_params["metrics"], ("metric", "mean over folds, threshold 0.5")),
+            "gain over baselines": table(_gains(judgement, best_params["metric"])),
+            "validation": table(_validation(best_params["metrics"])),
             "decision threshold": classifier.threshold,
-            "importance": named_values(classifier.importance(), ("column", "gain")),
+            "gain of each column": named_values(classifier.importance(), ("column", "gain")),
             "params": dg.MetadataValue.json(best_params["params"]),
             **pictures(plots, ("precision_recall", "calibration", "confusion_matrix", "importance")),
         },
@@ -157,12 +157,22 @@ def _intervals(judgement: Judgement) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _gains(judgement: Judgement) -> pd.DataFrame:
-    """By how much the model is better than each baseline, with the paired interval."""
+def _gains(judgement: Judgement, metric: str) -> pd.DataFrame:
+    """By how much the model is better than each baseline in the tuned metric and in ranking, with paired intervals."""
     return pd.DataFrame(
         {"baseline": baseline, "metric": name, "gain": gain.value, "low": gain.low, "high": gain.high}
         for baseline, comparison in judgement.baselines.items()
         for name, gain in comparison.gain.items()
+        if name in (metric, "average_precision", "roc_auc")
+    )
+
+
+def _validation(metrics: dict[str, float]) -> pd.DataFrame:
+    """Mean and spread of each metric over the validation folds."""
+    names = [name for name in metrics if f"{name}_std" in metrics]
+    return pd.DataFrame(
+        {"metric": name, "mean over folds": metrics[name], "standard deviation": metrics[f"{name}_std"]}
+        for name in names
     )
 
 
