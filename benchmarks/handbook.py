@@ -8,7 +8,7 @@ first trial to the score.
 The trials run in this process, by Optuna's TPE sampler, which is what Ray Tune's OptunaSearch runs too: this measures
 the search space, the estimator and the choice, not the orchestration.
 
-    python benchmarks/handbook.py --data FILE.parquet [--seeds 0 1 2 3 4] [--trials 40] [--threads 2] [--validate-only]
+    python benchmarks/handbook.py --data FILE.parquet [--seeds 0 1 2 3 4] [--trials 32] [--threads 2] [--validate-only]
 
 With `--validate-only` the test blocks stay unread: members are chosen on two validation blocks and scored on the other
 two, both ways round.
@@ -236,7 +236,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=beside, help="the handbook's transformed transactions")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--trials", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--validate-only", action="store_true")
     args = parser.parse_args()

@@ -8,7 +8,7 @@ import pytest
 
 from fraud_assets.ml.estimator import train_booster
 from fraud_assets.ml.features import FeatureEncoder
-from fraud_assets.ml.fraud_space import FRAUD_DEFAULTS, GATES, RESAMPLERS, fraud
+from fraud_assets.ml.fraud_space import FRAUD_DEFAULTS, FRAUD_START, GATES, RESAMPLERS, fraud
 
 
 def suggest(seed: int) -> dict[str, Any]:
@@ -28,15 +28,20 @@ def configurations() -> list[dict[str, Any]]:
     return [suggest(seed) for seed in range(300)]
 
 
-def test_the_default_point_is_a_point_of_the_space() -> None:
+@pytest.mark.parametrize("point", [FRAUD_DEFAULTS, FRAUD_START], ids=["defaults", "start"])
+def test_the_points_to_begin_with_are_points_of_the_space(point: dict[str, Any]) -> None:
     import optuna
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    study.enqueue_trial(FRAUD_DEFAULTS)
+    study.enqueue_trial(point)
     trial = study.ask()
     constants = fraud(trial)
-    assert trial.params == FRAUD_DEFAULTS
+    assert trial.params == point
     assert constants["resampler"] == "passthrough"
+    # Optuna takes a value that is out of range with no more than a warning.
+    assert all(
+        trial.distributions[name]._contains(trial.distributions[name].to_internal_repr(v)) for name, v in point.items()
+    )
 
 
 def test_the_default_point_fits_what_xgboost_fits_when_told_nothing() -> None:
@@ -93,7 +98,13 @@ def test_leaves_are_bounded_where_depth_is_not(configurations: list[dict[str, An
 
 
 def test_a_base_score_is_set_only_where_it_is_not_estimated(configurations: list[dict[str, Any]]) -> None:
-    assert all(("base_score" in params) == (params["intercept"] == "base_score") for params in configurations)
+    trees = [params for params in configurations if params["booster"] != "gblinear"]
+    assert all(("base_score" in params) == (params["intercept"] == "base_score") for params in trees)
+
+
+def test_a_linear_model_never_starts_from_an_estimated_prevalence(configurations: list[dict[str, Any]]) -> None:
+    linear = [params for params in configurations if params["booster"] == "gblinear"]
+    assert {params["base_score"] for params in linear} == {0.5}
 
 
 @pytest.mark.parametrize("seed", range(12))
