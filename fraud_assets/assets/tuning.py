@@ -87,6 +87,7 @@ def tuning_results(
             "metric": config.metric,
             "seed": config.seed,
             "search_space": config.search_space,
+            "defaults_first": space.defaults is not None,
             "scoring": scoring.to_dict(),
             "trials": {str(status): int(count) for status, count in grid["status"].value_counts().items()},
         }
@@ -126,7 +127,8 @@ def best_params(context: dg.AssetExecutionContext, tuning_results: pa.Table) -> 
 
     validate_run_config(context)
     info = read_info(tuning_results)
-    value = {**best_trial(tuning_results.to_pandas(), info["metric"]), **info}
+    grid = tuning_results.to_pandas()
+    value = {**best_trial(grid, info["metric"], first_is_default=info["defaults_first"]), **info}
     better = "more" if direction(info["metric"]) == "max" else "less"
     return dg.MaterializeResult(
         value=value,

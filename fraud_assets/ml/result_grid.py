@@ -53,8 +53,13 @@ def rank(grid: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     return finished.sort_values(metric, ascending=direction(metric) == "min", kind="stable")
 
 
-def best_trial(grid: pd.DataFrame, metric: Metric) -> dict[str, Any]:
+def best_trial(grid: pd.DataFrame, metric: Metric, *, first_is_default: bool = True) -> dict[str, Any]:
     """The best finished trial and its margins.
+
+    Args:
+        grid: what `grid_frame` made.
+        metric: what was improved.
+        first_is_default: whether the first trial is the search space's default point.
 
     Returns:
         `trial_id`, `name`, `mlflow_run_id`, `params`, `threshold`, `score` (of `metric`), `score_std` (over the
@@ -85,6 +90,5 @@ def best_trial(grid: pd.DataFrame, metric: Metric) -> dict[str, Any]:
         "score_std": float(best[f"{metric}_std"]),
         "metrics": {name: float(best[name]) for name in _COLUMNS if name in grid and name not in _EXTRAS},
         "margin_over_runner_up": margin(ranked.iloc[1:2]),
-        # The first suggestion is the default point, where the space has one.
-        "margin_over_defaults": margin(ranked[ranked.index == 0]),
+        "margin_over_defaults": margin(ranked[ranked.index == 0]) if first_is_default else None,
     }

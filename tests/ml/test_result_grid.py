@@ -78,6 +78,13 @@ def test_the_best_trial_has_most_of_the_metric_or_least_of_a_loss(metric: Metric
     assert json.loads(json.dumps(metrics)) == metrics
 
 
+def test_a_space_without_a_default_point_has_no_margin_over_it() -> None:
+    grid = stored([trial(0.4), trial(0.7)])
+
+    assert best_trial(grid, "f1")["margin_over_defaults"] == pytest.approx(0.3)
+    assert best_trial(grid, "f1", first_is_default=False)["margin_over_defaults"] is None
+
+
 def test_of_equal_trials_the_earlier_is_best() -> None:
     grid = stored([trial(i * 7 % 3 / 10, trial_id=str(i)) for i in range(200)])
 
