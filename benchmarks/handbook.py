@@ -28,10 +28,11 @@ import pandas as pd
 
 from fraud_assets.ml.ensemble import Selection, average, select_members
 from fraud_assets.ml.estimator import predict_booster, train_booster
-from fraud_assets.ml.extra_resamplers import random_under
 from fraud_assets.ml.features import FeatureEncoder
+from fraud_assets.ml.fraud_metrics import card_precision_at_k
 from fraud_assets.ml.fraud_space import FRAUD_DEFAULTS, FRAUD_START, GATES, fraud
 from fraud_assets.ml.resample import resample
+from fraud_assets.ml.scored_rows import ScoredRows
 
 LABEL, ENTITY, TIME = "TX_FRAUD", "CUSTOMER_ID", "TX_DATETIME"
 FEATURES = (
@@ -113,26 +114,10 @@ def average_precision(y: np.ndarray, scores: np.ndarray) -> float:
     return float(np.mean(hits / alerts))
 
 
-def card_precision(scored: pd.DataFrame, probability: np.ndarray, top_k: int = 100) -> float:
-    """CP@100: the share of compromised cards among the riskiest of each day, a found card leaving the pool."""
-    found: set[int] = set()
-    daily = []
-    rows = scored.assign(p=probability)
-    for _, day in rows.groupby(rows[TIME].dt.date):
-        cards = day[~day[ENTITY].isin(found)].groupby(ENTITY)[["p", LABEL]].max()
-        hits = cards.nlargest(top_k, "p").query(f"{LABEL} == 1").index
-        found |= set(hits)
-        daily.append(len(hits) / top_k)
-    return float(np.mean(daily))
-
-
 def fit_and_predict(params: dict[str, Any], block: Block, *, seed: int, threads: int) -> np.ndarray:
     """The probabilities of a block's scored rows, by a model of its fitting week; float32."""
     name = params.get("resampler", "passthrough")
-    if name == "random_under":
-        sampled = random_under(block.X, block.y, seed=seed)
-    else:
-        sampled = resample(name, block.X, block.y, ENCODER.discrete, seed=seed, n_jobs=threads)
+    sampled = resample(name, block.X, block.y, ENCODER.discrete, seed=seed, n_jobs=threads)
     X, y = sampled.apply(block.X, block.y)
     booster = train_booster(params, X, y, ENCODER, seed=seed, threads=threads)
     return predict_booster(booster, params, block.Z, ENCODER, threads=threads).astype(np.float32)
@@ -179,10 +164,16 @@ def scores(block: Block, probability: np.ndarray) -> dict[str, float]:
     """The handbook's three numbers, by scikit-learn."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
+    rows = ScoredRows(
+        block.labels,
+        probability,
+        block.scored[TIME].to_numpy().astype("datetime64[D]"),
+        block.scored[ENTITY].to_numpy(),
+    )
     return {
         "ap": float(average_precision_score(block.labels, probability)),
         "auc": float(roc_auc_score(block.labels, probability)),
-        "cp100": card_precision(block.scored, probability),
+        "cp100": card_precision_at_k(rows, 100),
     }
 
 

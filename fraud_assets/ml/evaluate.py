@@ -1,4 +1,4 @@
-"""How good predictions are: the metrics of a trial and of a holdout, and the decision threshold."""
+"""How good predictions are: the metrics of a trial and of a holdout."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeVar, get_args
@@ -42,20 +42,6 @@ def score(y: np.ndarray, probability: np.ndarray, threshold: float = 0.5) -> dic
         "log_loss": float(metrics.log_loss(y, probability)),
         "average_precision": float(metrics.average_precision_score(y, probability)),
     }
-
-
-def best_f1_threshold(y: np.ndarray, probability: np.ndarray) -> float:
-    """The threshold on `probability` with the highest F1 on these rows.
-
-    It must be chosen on rows that the model was not fitted on, and not on those that judge it.
-    """
-    from sklearn.metrics import precision_recall_curve
-
-    precision, recall, thresholds = precision_recall_curve(y, probability)
-    # The curve's last point (precision 1, recall 0) belongs to no threshold.
-    total = precision[:-1] + recall[:-1]
-    f1 = np.divide(2 * precision[:-1] * recall[:-1], total, out=np.zeros_like(total), where=total > 0)
-    return float(thresholds[int(np.argmax(f1))])
 
 
 def summarize_folds(scores: Sequence[Mapping[_Name, float]]) -> dict[str, float]:

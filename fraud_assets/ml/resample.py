@@ -68,15 +68,23 @@ def resample(name: str, X: np.ndarray, y: np.ndarray, discrete: np.ndarray, *, s
         sampler.fit_resample(_Space(X, discrete).distances(), y)
         return Resampled(np.sort(sampler.sample_indices_).astype(np.int64), *none)
     if name == "random_under":
-        from imblearn.under_sampling import RandomUnderSampler
-
-        legitimate = min(int((y == 0).sum()), KEPT_FOR_A_FRAUD * int((y == 1).sum()))
-        dropper = RandomUnderSampler(sampling_strategy={0: legitimate}, random_state=seed)
-        dropper.fit_resample(np.arange(len(y))[:, None], y)
-        return Resampled(np.sort(dropper.sample_indices_).astype(np.int64), *none)
+        kept = _random_under(y, seed)
+        return Resampled(kept, *none)
     if name == "smote":
         return _smote(X, y, discrete, seed)
     raise ValueError(f"resampler {name!r} is unknown: expected one of {list(RESAMPLERS)}")
+
+
+def _random_under(y: np.ndarray, seed: int) -> np.ndarray:
+    """The positions of all frauds, and of `KEPT_FOR_A_FRAUD` legitimate rows for each, in their order."""
+    from imblearn.under_sampling import RandomUnderSampler
+
+    legitimate, frauds = np.bincount(y, minlength=2)
+    if frauds == 0 or legitimate <= KEPT_FOR_A_FRAUD * frauds:
+        return np.arange(len(y))
+    sampler = RandomUnderSampler(sampling_strategy={0: int(KEPT_FOR_A_FRAUD * frauds)}, random_state=seed)
+    sampler.fit_resample(np.arange(len(y))[:, None], y)
+    return np.sort(sampler.sample_indices_).astype(np.int64)
 
 
 def _smote(X: np.ndarray, y: np.ndarray, discrete: np.ndarray, seed: int) -> Resampled:

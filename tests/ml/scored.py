@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from fraud_assets.ml.fraud_metrics import MetricSettings
 from fraud_assets.ml.scored_rows import ScoredRows
+from fraud_assets.ml.threshold import ThresholdPolicy, choose_threshold
 
 
 def scored(
@@ -29,3 +31,8 @@ def scored(
         entity=random.integers(0, cards, rows),
         amount=np.round(np.exp(random.normal(3, 1, rows)), 2),
     )
+
+
+def best_f1_threshold(y: np.ndarray, probability: np.ndarray) -> float:
+    """What the default policy chooses on these predictions."""
+    return choose_threshold(ScoredRows(y, probability), ThresholdPolicy(), MetricSettings()).threshold

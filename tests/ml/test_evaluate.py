@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from fraud_assets.ml.evaluate import METRICS, Metric, best_f1_threshold, direction, score, summarize_folds
+from fraud_assets.ml.evaluate import METRICS, Metric, direction, score, summarize_folds
+from tests.ml.scored import best_f1_threshold
 
 
 def predictions(seed: int, rows: int = 200, digits: int = 3) -> tuple[np.ndarray, np.ndarray]:

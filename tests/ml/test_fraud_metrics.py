@@ -1,7 +1,5 @@
-import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +18,8 @@ from fraud_assets.ml.fraud_metrics import (
 )
 from fraud_assets.ml.schema import DataError
 from fraud_assets.ml.scored_rows import ScoredRows
+from tests.bench_data import handbook_protocol
 from tests.ml.scored import scored
-
-_PROTOCOL = Path(__file__).parents[3] / "shared" / "bench" / "handbook_protocol.py"
 
 
 def frame_of(rows: ScoredRows) -> pd.DataFrame:
@@ -33,14 +30,7 @@ def frame_of(rows: ScoredRows) -> pd.DataFrame:
 
 @pytest.fixture
 def handbook() -> Any:
-    if not _PROTOCOL.exists():
-        pytest.skip("the Handbook's protocol is not on this machine")
-    spec = importlib.util.spec_from_file_location("handbook_protocol", _PROTOCOL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return handbook_protocol()
 
 
 @pytest.mark.parametrize("k", [1, 7, 30, 1000])

@@ -170,9 +170,25 @@ def test_random_under_keeps_all_frauds_and_thirty_legitimate_rows_for_each() -> 
     assert not np.array_equal(kept, other)
 
 
-def test_random_under_drops_nothing_where_frauds_are_frequent() -> None:
-    X, y, discrete = KINDS["numbers"]
-    assert np.array_equal(resample("random_under", X, y, discrete, seed=1).kept, np.arange(len(y)))
+@pytest.mark.parametrize(("frauds", "legitimate"), [(50, 60), (0, 100), (10, 0)])
+def test_random_under_leaves_rows_of_enough_frauds_or_of_one_class_as_they_are(frauds: int, legitimate: int) -> None:
+    y = np.array([1] * frauds + [0] * legitimate, dtype=np.int8)
+    X = np.zeros((len(y), 3), dtype=np.float32)
+    same, same_labels = resample("random_under", X, y, np.zeros(3, bool), seed=0).apply(X, y)
+
+    assert same is X
+    assert same_labels is y
+
+
+def test_random_under_keeps_the_order_of_the_rows_and_their_values() -> None:
+    y = (np.random.default_rng(0).random(3000) < 0.01).astype(np.int8)
+    X = np.arange(len(y) * 2, dtype=np.float32).reshape(-1, 2)
+    sampled = resample("random_under", X, y, np.zeros(2, bool), seed=0)
+    kept, labels = sampled.apply(X, y)
+
+    assert labels.sum() == y.sum()
+    assert np.array_equal(kept, X[sampled.kept])
+    assert (np.diff(sampled.kept) > 0).all()
 
 
 def test_an_unknown_resampler_is_told_with_those_there_are() -> None:

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from fraud_assets.ml.estimator import predict_booster, train_booster
-from fraud_assets.ml.evaluate import best_f1_threshold, score
+from fraud_assets.ml.evaluate import score
 from fraud_assets.ml.features import FeatureEncoder
 from fraud_assets.ml.resample import RESAMPLERS, Resampled
 from fraud_assets.ml.schema import Dataset
 from fraud_assets.ml.split import SplitSettings
 from fraud_assets.ml.study import StudyData, run_trial
+from tests.ml.scored import best_f1_threshold
 from tests.ml.tables import dataset_of, permuted, split_by_group, transactions
 
 DATASET = dataset_of(transactions())

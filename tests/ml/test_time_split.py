@@ -1,6 +1,4 @@
-import importlib.util
 import itertools
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +9,7 @@ import pytest
 from fraud_assets.ml.schema import ColumnRoles, DataError, Dataset
 from fraud_assets.ml.split import HOLDOUT, LEFT_OUT, UNUSED, Split, SplitSettings, make_split
 from fraud_assets.ml.time_split import PrequentialSplit, known_compromised
-from tests.bench_data import HANDBOOK, bench_file
+from tests.bench_data import HANDBOOK, bench_file, handbook_protocol
 from tests.ml.tables import LABEL
 
 DAY = pd.Timedelta(days=1)
@@ -136,7 +134,7 @@ def test_the_splitter_works_with_scikit_learn(dataset: Dataset) -> None:
 
 def test_the_blocks_are_those_of_the_handbook() -> None:
     path = bench_file(HANDBOOK)
-    protocol = _protocol(path.parents[1] / "handbook_protocol.py")
+    protocol = handbook_protocol()
     frame = pd.read_parquet(path)
     roles = ColumnRoles(protocol.LABEL, 1, protocol.ENTITY, protocol.TIME, (protocol.FEATURES[0],))
     dataset = Dataset(pa.Table.from_pandas(frame[roles.columns], preserve_index=False), roles, "v1")
@@ -149,12 +147,3 @@ def test_the_blocks_are_those_of_the_handbook() -> None:
         ours = scored[~known_compromised(dataset, window, 7 * DAY)[scored]]
         assert np.array_equal(np.sort(theirs_fit.index), fit)
         assert np.array_equal(np.sort(theirs_scored.index), ours)
-
-
-def _protocol(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location("handbook_protocol", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
