@@ -78,6 +78,16 @@ class _ObjectIOManager(dg.ConfigurableIOManager):
         except (ValueError, pa.ArrowException) as error:
             raise StorageError(f"asset {asset}: {location} is no readable {self.extension}: {error}") from error
 
+    def stored(self, asset: str) -> Any:
+        """The value that an asset without partitions has now, or None if it never had one; errors as in `load_input`.
+
+        For an asset that looks at what a later one made of it last time, which can be no input.
+        """
+        try:
+            return self.load_input(dg.build_input_context(asset_key=dg.AssetKey(asset)))
+        except ObjectNotFoundError:
+            return None
+
     def _location(self, root: Location, identifier: Sequence[str]) -> Location:
         """Where a value is kept; `identifier` is the parts of the asset's key, then its partition key, if any."""
         *folders, name = (_quote(part) for part in identifier)

@@ -19,8 +19,9 @@ def summary(best: dict[str, Any], model: dict[str, Any], storage_uri: str, track
         for name, interval in judgement["metrics"].items()
     )
     return f"""
-Best trial      {best["name"]}
-Parameters      {json.dumps(best["params"])}
+Best trial      {best["best_trial"]["name"]}: {best["metric"]} {best["best_trial"]["score"]:.4f}
+Parameters      {json.dumps(best["best_trial"]["params"])}
+Model           {len(best["members"])} trials averaged
 Validation      {best["metric"]} {best["score"]:.4f} (standard deviation over folds {best["score_std"]:.4f})
 Holdout         {holdout}
                 {judgement["level"]:.0%} intervals; by a fit without the holdout's {judgement["rows"]} rows, of which

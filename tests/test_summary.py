@@ -7,8 +7,8 @@ from pathlib import Path
 from fraud_assets.summary import summary
 
 BEST = {
-    "name": "smote-gbtree-12345678",
-    "params": {"eta": 0.1, "max_depth": 6},
+    "best_trial": {"name": "smote-gbtree-12345678", "params": {"eta": 0.1, "max_depth": 6}, "score": 0.60004},
+    "members": [{}, {}, {}],
     "metric": "f1",
     "score": 0.61234,
     "score_std": 0.01,
@@ -39,6 +39,8 @@ def test_it_names_best_trial_scores_model_run_and_places() -> None:
     for told in (
         "smote-gbtree-12345678",
         '{"eta": 0.1, "max_depth": 6}',
+        "f1 0.6000",
+        "3 trials averaged",
         "f1 0.6123",
         "roc_auc 0.8765 (0.8000 to 0.9000)",
         "95% intervals",

@@ -6,8 +6,9 @@ from typing import Any, Literal
 import dagster as dg
 from pydantic import Field, field_validator, model_validator
 
-from fraud_assets.ml.evaluate import Metric
+from fraud_assets.ml.evaluate import Metric, Objective
 from fraud_assets.ml.fraud_metrics import MetricSettings
+from fraud_assets.ml.result_grid import Preference
 from fraud_assets.ml.schema import DataError, DatasetSpec
 from fraud_assets.ml.scoring import Scoring
 from fraud_assets.ml.search_space import resolve_search_space
@@ -142,8 +143,37 @@ class TuningConfig(dg.Config):
     cpus_per_trial: float = Field(default=1, gt=0, description="CPUs, and so threads, of one trial.")
     gpus_per_trial: float = Field(default=0, ge=0, description="GPUs of one trial.")
     metric: Metric = Field(
-        default="f1",
+        default="average_precision",
         description="What the search improves, as its mean over folds; with expected_cost, set least_cost below.",
+    )
+    spread_penalty: float = Field(
+        default=0,
+        ge=0,
+        description="How many standard deviations over folds are taken off the mean when trials are compared.",
+    )
+    second_metric: Literal["none", Objective] = Field(
+        default="none",
+        description=(
+            "What is weighed against the metric: another one, alert_rate_at_threshold or fit_seconds. The search then "
+            "looks for the Pareto front, and the best trial within second_limit is the model."
+        ),
+    )
+    second_limit: float | None = Field(
+        default=None,
+        description="What second_metric may be at most, or at least where more of it is better. Default: no limit.",
+    )
+    members: int = Field(
+        default=10,
+        ge=1,
+        le=50,
+        description=(
+            "At most how many trials the model averages, by ensemble selection on the validation folds; fewer, or the "
+            "best alone, where more don't help. 1: the best trial alone, as with a second metric."
+        ),
+    )
+    warm_start: bool = Field(
+        default=True,
+        description="Whether the search first tries what best_params had last time, if the space still allows it.",
     )
     threshold_target: ThresholdTarget = Field(
         default="best_f1",
@@ -170,8 +200,8 @@ class TuningConfig(dg.Config):
     )
     seed: int = Field(default=1025, ge=0, description="Seed of the search, of resampling and of fitting.")
     search_space: str = Field(
-        default="article",
-        description="The space: article, fraud, or the import path of your own, my_package.spaces:my_space.",
+        default="fraud",
+        description="The space: fraud, article, or the import path of your own, my_package.spaces:my_space.",
     )
 
     @field_validator("search_space")
@@ -181,9 +211,22 @@ class TuningConfig(dg.Config):
         return value
 
     @model_validator(mode="after")
-    def _scoring_is_complete(self) -> "TuningConfig":
+    def _complete(self) -> "TuningConfig":
         self.scoring()
+        if self.second_limit is not None and self.second is None:
+            raise ValueError(f"second_limit is {self.second_limit:g}, but there is no second_metric for it to bound")
+        if self.second_metric == self.metric:
+            raise ValueError(f"second_metric is {self.metric}, as metric is: there is nothing to weigh")
         return self
+
+    @property
+    def second(self) -> Objective | None:
+        """What is weighed against the metric, if anything."""
+        return None if self.second_metric == "none" else self.second_metric
+
+    def preference(self) -> Preference:
+        """What makes a trial better than another."""
+        return Preference(self.metric, self.spread_penalty, self.second, self.second_limit)
 
     def scoring(self) -> Scoring:
         """How trials, threshold and holdout are scored.

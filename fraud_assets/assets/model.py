@@ -25,7 +25,7 @@ _EXAMPLE_ROWS = 5
     io_manager_key="json",
     group_name="fraud",
     kinds={"xgboost", "mlflow"},
-    code_version="2",
+    code_version="3",
     check_specs=[checks.SIGNAL, checks.OVERFIT, checks.CALIBRATION],
 )
 def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
@@ -36,7 +36,8 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
     best_params: dict[str, Any],
     mlflow: MlflowTracking,
 ):
-    """The best configuration, judged on the holdout by a fit without it, then fitted on all rows and logged."""
+    """The best trials' average, judged on the holdout by a fit without it, then fitted on all rows and logged."""
+    from fraud_assets.ml.estimator import Member
     from fraud_assets.ml.final_model import build_final_model, describe_model
     from fraud_assets.ml.model_plots import model_figures
     from fraud_assets.ml.split import Split
@@ -55,7 +56,7 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
         model = build_final_model(
             dataset,
             split,
-            best_params["params"],
+            [Member(member["params"], member["weight"]) for member in best_params["members"]],
             Scoring.from_dict(best_params["scoring"]),
             threshold=best_params["threshold"],
             seed=best_params["seed"],
@@ -127,8 +128,8 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
             "gain over baselines": table(_gains(judgement, best_params["metric"])),
             "validation": table(_validation(best_params["metrics"])),
             "decision threshold": classifier.threshold,
-            "gain of each column": named_values(classifier.importance(), ("column", "gain")),
-            "params": dg.MetadataValue.json(best_params["params"]),
+            "importance of each column": named_values(classifier.importance(), ("column", "share of the gain")),
+            "members": dg.MetadataValue.json(best_params["members"]),
             **pictures(plots, ("precision_recall", "calibration", "confusion_matrix", "importance")),
         },
         check_results=checks.of_model(judgement, model.calibration, best_params["metric"], best_params["metrics"]),
@@ -137,7 +138,8 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
 
 def _log_run(parent: ParentRun, dataset: Dataset, best_params: dict[str, Any], judgement: Judgement) -> None:
     """What the parent run says of its model: parameters, metrics, and the rows that it comes from."""
-    parent.log_params({**best_params["params"], "threshold": best_params["threshold"]})
+    best = best_params["best_trial"]["params"]
+    parent.log_params({**best, "members": len(best_params["members"]), "threshold": best_params["threshold"]})
     holdout: dict[str, float] = {}
     for name, interval in judgement.metrics.items():
         holdout |= {f"holdout_{name}": interval.value}

@@ -1,5 +1,6 @@
 """The search for the best configuration, and what it found."""
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -9,18 +10,21 @@ import pyarrow as pa
 
 from fraud_assets.assets.config import TuningConfig, validate_run_config
 from fraud_assets.assets.progress import ProgressLog
+from fraud_assets.io_manager import JsonIOManager
 from fraud_assets.metadata import pictures, png_files, table
-from fraud_assets.ml.evaluate import direction
+from fraud_assets.ml.evaluate import METRICS, direction
 from fraud_assets.ml.identity import digest
 from fraud_assets.ml.schema import Dataset, read_info, with_info
 from fraud_assets.ml.search_space import SearchSpace, resolve_search_space
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
 from fraud_assets.resources.object_store import ObjectStore
-from fraud_assets.resources.ray_tune import Experiment, RayTune
+from fraud_assets.resources.ray_tune import Experiment, RayTune, read_predictions
 
 # What a trial does with its configuration; a new number makes new experiments of what was the same one before.
-TRIAL_CODE_VERSION = "1"
+TRIAL_CODE_VERSION = "2"
 _TOP = 10
+# Of the last model's members so many are tried first.
+_WARM_POINTS = 5
 
 
 def experiment_id(split_version: str, space: SearchSpace, config: TuningConfig) -> str:
@@ -41,6 +45,8 @@ def tuning_results(
     mlflow: MlflowTracking,
 ) -> dg.MaterializeResult[pa.Table]:
     """Every trial of the search on Ray Tune: configuration, metrics, status; each one a child run in MLflow."""
+    from fraud_assets.ml.choice import choose_members
+    from fraud_assets.ml.optuna_study import pareto_front
     from fraud_assets.ml.result_grid import best_trial, grid_frame, rank
     from fraud_assets.ml.split import Split
     from fraud_assets.ml.study import StudyData
@@ -52,7 +58,11 @@ def tuning_results(
     space = resolve_search_space(config.search_space)
     scoring = config.scoring()
     study = StudyData.prepare(dataset, split, config.seed, scoring)
-    scoring.require(config.metric, study.rows)
+    for wanted in (config.metric, config.second):
+        if wanted in METRICS:
+            scoring.require(wanted, study.rows)
+    known = _known_to_be_good(object_store) if config.warm_start else []
+    points = space.first_points(known)
     identity = experiment_id(split.version, space, config)
     name = f"{config.search_space.rpartition(':')[2]}-{config.metric}-{identity[:8]}-{context.run.run_id[:8]}"
     storage = object_store.child("tune")
@@ -66,6 +76,8 @@ def tuning_results(
             space=space,
             study=study,
             metric=config.metric,
+            second=config.second,
+            points=points,
             trials=config.trials,
             seed=config.seed,
             max_concurrent=config.max_concurrent,
@@ -79,6 +91,20 @@ def tuning_results(
         grid = grid_frame(
             [{**asdict(t), "name": t.name, "mlflow_run_id": children.run_ids.get(t.trial_id)} for t in trials]
         )
+        # Told here, where the parent run fails with it, if there is no best trial.
+        preference = config.preference()
+        best = best_trial(grid, preference)
+        checkpoints = {t.trial_id: t.checkpoint for t in trials}
+        choice = choose_members(
+            grid,
+            preference,
+            study,
+            lambda trial: read_predictions(storage, str(checkpoints[trial])),
+            most=config.members,
+        )
+        grid["weight"] = grid["trial_id"].map(choice.weights).fillna(0.0)
+        if config.second is not None:
+            grid["pareto_front"] = pareto_front(grid, config.metric, config.second)
         info: dict[str, Any] = {
             "experiment": name,
             "experiment_id": identity,
@@ -89,11 +115,11 @@ def tuning_results(
             "search_space": config.search_space,
             "defaults_first": space.defaults is not None,
             "scoring": scoring.to_dict(),
+            "preference": asdict(preference),
+            "report": choice.report,
             "trials": {str(status): int(count) for status, count in grid["status"].value_counts().items()},
         }
-        # Told here, where the parent run fails with it, if there is no best trial.
-        best = best_trial(grid, config.metric)
-        plots = study_figures(grid, config.metric)
+        plots = study_figures(grid, config.metric, config.second)
         parent.log_files(png_files(plots))
         return dg.MaterializeResult(
             value=with_info(pa.Table.from_pandas(grid, preserve_index=False), info),
@@ -103,47 +129,81 @@ def tuning_results(
                 "dagster/row_count": len(grid),
                 "metric": config.metric,
                 f"best {config.metric}": best["score"],
+                f"{config.metric} of the {len(choice.weights)} averaged trials": choice.report[config.metric],
                 "trials": dg.MetadataValue.json(info["trials"]),
-                "top 10": table(_top(rank(grid, config.metric), config.metric)),
+                "top 10": table(_top(rank(grid, preference), config.metric)),
+                **({"Pareto front": table(_front(grid, config))} if config.second else {}),
                 "experiment id": identity,
                 "Ray storage": storage.child(name).uri,
                 "MLflow parent run": parent.url or parent.run_id,
-                **pictures(plots, ("optimization_history", "param_importances", "parallel_coordinates")),
+                **pictures(
+                    plots, ("optimization_history", "pareto_front", "param_importances", "parallel_coordinates")
+                ),
             },
         )
 
 
+def _known_to_be_good(object_store: ObjectStore) -> list[dict[str, Any]]:
+    """The configurations of the last model, the weightiest first; none before the first search."""
+    last = JsonIOManager(store=object_store).stored("best_params")
+    return [] if last is None else [member["params"] for member in last["members"]][:_WARM_POINTS]
+
+
 def _top(ranked: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The best trials with what was suggested for them."""
+    """The best trials with what was suggested for them, and their share in the model."""
     params = [column for column in ranked.columns if column.startswith("params/") and ranked[column].nunique() > 1]
-    top = ranked.head(_TOP)[["name", metric, f"{metric}_std", "seconds", *params]]
+    top = ranked.head(_TOP)[["name", "weight", metric, f"{metric}_std", "rounds", "seconds", *params]]
     return top.rename(columns=lambda column: column.removeprefix("params/"))
 
 
-@dg.asset(io_manager_key="json", group_name="fraud", kinds={"json"}, code_version="1")
+def _front(grid: pd.DataFrame, config: TuningConfig) -> pd.DataFrame:
+    """The trials that no other one beats in one objective without losing in the other."""
+    front = grid[grid["pareto_front"]].sort_values(str(config.second))
+    return front[["name", config.metric, f"{config.metric}_std", str(config.second), "seconds"]]
+
+
+@dg.asset(io_manager_key="json", group_name="fraud", kinds={"json"}, code_version="2")
 def best_params(context: dg.AssetExecutionContext, tuning_results: pa.Table) -> dg.MaterializeResult[dict[str, Any]]:
-    """The best trial's configuration and decision threshold, and where they come from."""
-    from fraud_assets.ml.result_grid import best_trial
+    """The configurations that the model averages, their decision threshold, and where they come from."""
+    from fraud_assets.ml.result_grid import Preference, best_trial, members
 
     validate_run_config(context)
     info = read_info(tuning_results)
-    grid = tuning_results.to_pandas()
-    value = {**best_trial(grid, info["metric"], first_is_default=info["defaults_first"]), **info}
-    better = "more" if direction(info["metric"]) == "max" else "less"
+    report, preference = info.pop("report"), Preference(**info["preference"])
+    grid, metric = tuning_results.to_pandas(), preference.metric
+    best = best_trial(grid, preference, first_is_default=info["defaults_first"])
+    value = {
+        "members": members(grid, metric),
+        "threshold": report["threshold"],
+        "score": report[metric],
+        "score_std": report[f"{metric}_std"],
+        "metrics": report,
+        "best_trial": best,
+        **info,
+    }
+    better = "more" if direction(metric) == "max" else "less"
+    sign = 1 if direction(metric) == "max" else -1
+    margins = {name: best[name] for name in ("margin_over_runner_up", "margin_over_defaults") if best[name] is not None}
     return dg.MaterializeResult(
         value=value,
         data_version=dg.DataVersion(digest(value)),
         metadata={
-            "best params": dg.MetadataValue.json(value["params"]),
-            "trial": value["name"],
-            f"{info['metric']} ({better} is better)": value["score"],
+            "best trial": best["name"],
+            "best params": dg.MetadataValue.json(best["params"]),
+            "members of the model": table(_shares(value["members"])),
+            f"{metric} ({better} is better)": value["score"],
             "standard deviation over folds": value["score_std"],
             "decision threshold": value["threshold"],
-            **{
-                name.replace("_", " "): value[name]
-                for name in ("margin_over_runner_up", "margin_over_defaults")
-                if value[name] is not None
-            },
+            "margin of the average over the best trial": sign * (value["score"] - best["score"]),
+            **{f"{name.replace('_', ' ')} (best trial)": margin for name, margin in margins.items()},
             "all": dg.MetadataValue.json(value),
         },
+    )
+
+
+def _shares(members: list[dict[str, Any]]) -> pd.DataFrame:
+    """A row a member: how much it counts, how good it is alone, and its configuration."""
+    return pd.DataFrame(
+        {"trial": m["name"], "share": m["weight"], "score alone": m["score"], "params": json.dumps(m["params"])}
+        for m in members
     )

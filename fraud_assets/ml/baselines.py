@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from fraud_assets.ml.estimator import FraudClassifier
+from fraud_assets.ml.estimator import FraudClassifier, Member
 from fraud_assets.ml.features import FeatureEncoder
 from fraud_assets.ml.schema import Dataset
 
@@ -35,7 +35,8 @@ def baseline_predictions(
     """
     X, y = dataset.X, dataset.y
     fitting, predicted, categorical = X.iloc[fit], X.iloc[predict], dataset.roles.categorical
-    defaults = FraudClassifier.fit(fitting, y[fit], categorical, {}, threshold=0.5, seed=seed, threads=threads)
+    untuned = [Member({})]
+    defaults = FraudClassifier.fit(fitting, y[fit], categorical, untuned, threshold=0.5, seed=seed, threads=threads)
     encoder = FeatureEncoder.fit(fitting, categorical)
     return {
         "prevalence": np.full(len(predict), y[fit].mean()),

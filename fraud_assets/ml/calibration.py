@@ -10,10 +10,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-CalibrationMethod = Literal["isotonic", "sigmoid"]
+from fraud_assets.ml.ensemble import log_odds
 
-# Probabilities this near to 0 and 1 have no finite log-odds in float32.
-_EPSILON = 1e-7
+CalibrationMethod = Literal["isotonic", "sigmoid"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Calibrator:
         if self.method == "isotonic":
             return np.asarray(np.interp(probability, self.x, self.y))
         intercept, slope = self.y
-        return np.asarray(1 / (1 + np.exp(-(intercept + slope * _log_odds(probability)))))
+        return np.asarray(1 / (1 + np.exp(-(intercept + slope * log_odds(probability)))))
 
     def to_dict(self) -> dict[str, Any]:
         """The calibrator as JSON types."""
@@ -134,21 +133,16 @@ def _reliability(y: np.ndarray, p: np.ndarray, bins: int) -> dict[str, list[floa
     return curve | {"rows": rows[filled].tolist()}
 
 
-def _log_odds(probability: np.ndarray) -> np.ndarray:
-    p = np.clip(probability.astype(np.float64), _EPSILON, 1 - _EPSILON)
-    return np.asarray(np.log(p / (1 - p)))
-
-
 def _fit_sigmoid(y: np.ndarray, probability: np.ndarray) -> tuple[float, float]:
     """Intercept and slope on the log-odds."""
     from sklearn.linear_model import LogisticRegression
 
     frauds = int(y.sum())
     target = np.where(y == 1, (frauds + 1) / (frauds + 2), 1 / (len(y) - frauds + 2))
-    log_odds = _log_odds(probability)
+    odds = log_odds(probability)
     # A target between 0 and 1 is both outcomes, weighed by it.
     model = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit(
-        np.concatenate([log_odds, log_odds])[:, None],
+        np.concatenate([odds, odds])[:, None],
         np.repeat([1, 0], len(y)),
         sample_weight=np.concatenate([target, 1 - target]),
     )

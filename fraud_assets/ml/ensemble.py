@@ -8,16 +8,52 @@ What is averaged is the log-odds, not the probability: it keeps the order among 
 almost certainly legitimate, and the average is again a probability, the normalized geometric mean.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-# Higher is better: (labels, scores) -> number. The scores are log-odds, so it must depend on their order alone.
-RankingMetric = Callable[[np.ndarray, np.ndarray], float]
+# (probabilities of the validating rows of each fold) -> the score of each fold, shape (folds,); higher is better.
+FoldScores = Callable[[Sequence[np.ndarray]], np.ndarray]
 
 # Where a probability in float32 can't be told from 0 or 1, its log-odds are infinite.
 _SMALLEST = 1e-7
+
+
+@dataclass(frozen=True)
+class SelectionSettings:
+    """How far ensemble selection goes.
+
+    Attributes:
+        most: how many different trials may be averaged; with 1, the best trial is alone.
+        library: only so many trials, the best alone, may be chosen from; it bounds the work and the luck.
+        of_each_kind: so many of the best of each kind may be chosen too: a worse trial that errs elsewhere helps more
+            than one more like the best.
+        start: the average starts with so many of the best, which guards against overfitting the folds.
+        rounds: how many times a trial is added, of which the best moment is kept.
+        spread_penalty: how many standard deviations over folds are taken off the mean.
+
+    Raises:
+        ValueError: a field is out of its range.
+    """
+
+    most: int = 10
+    library: int = 20
+    of_each_kind: int = 5
+    start: int = 5
+    rounds: int = 20
+    spread_penalty: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, least in {"most": 1, "library": 1, "of_each_kind": 0, "start": 1, "rounds": 0}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected {least} or more")
+        if self.spread_penalty < 0:
+            raise ValueError(f"spread_penalty is {self.spread_penalty}; expected 0 or more")
+
+    def value(self, scores: np.ndarray) -> float:
+        """What the scores of the folds are worth: their mean, less the penalty for their spread."""
+        return float(scores.mean() - self.spread_penalty * scores.std())
 
 
 @dataclass(frozen=True)
@@ -25,19 +61,13 @@ class Selection:
     """The outcome of ensemble selection.
 
     Attributes:
-        weights: the share of each trial in the average, shape (trials,), float64; they sum to 1, most are 0.
-        scores: the metric of the averaged predictions on each fold, shape (folds,), float64. The folds chose the
-            members, so these are too good; a holdout has to judge.
+        weights: the share of each chosen trial by its position, the heaviest first; they sum to 1.
+        scores: the averaged predictions' score on each fold, shape (folds,). The folds chose the members, so these are
+            too good; a holdout has to judge.
     """
 
-    weights: np.ndarray
+    weights: Mapping[int, float]
     scores: np.ndarray
-
-    @property
-    def members(self) -> list[int]:
-        """The positions of the trials with a weight, the heaviest first."""
-        order = np.argsort(-self.weights, kind="stable")
-        return [int(i) for i in order if self.weights[i] > 0]
 
 
 def log_odds(probability: np.ndarray) -> np.ndarray:
@@ -54,70 +84,82 @@ def average(probabilities: Sequence[np.ndarray], weights: Sequence[float] | np.n
         weights: one for each model, of any positive sum.
 
     Returns:
-        Probabilities of that shape, float64.
+        Probabilities of that shape; of one model those that it had.
     """
-    mean = np.average([log_odds(p) for p in probabilities], axis=0, weights=weights)
-    return np.asarray(1 / (1 + np.exp(-mean)))
+    if len(probabilities) == 1:
+        return np.asarray(probabilities[0])
+    return _probability(np.average([log_odds(p) for p in probabilities], axis=0, weights=weights))
+
+
+def _probability(odds: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-odds)))
+
+
+def candidates(kinds: Sequence[str], settings: SelectionSettings) -> list[int]:
+    """The positions of the trials among which an ensemble is selected.
+
+    Args:
+        kinds: of each trial, such as its booster; the best trial comes first.
+        settings: how many.
+    """
+    if settings.most == 1:
+        return [0] if kinds else []
+    best = max(settings.library, settings.start)
+    return [i for i, kind in enumerate(kinds) if i < best or kinds[:i].count(kind) < settings.of_each_kind]
 
 
 def select_members(
-    predictions: Sequence[Sequence[np.ndarray]],
-    labels: Sequence[np.ndarray],
-    metric: RankingMetric,
-    *,
-    candidates: int = 20,
-    start: int = 5,
-    rounds: int = 20,
-    spread_penalty: float = 0.0,
+    predictions: Sequence[Sequence[np.ndarray]], judge: FoldScores, settings: SelectionSettings | None = None
 ) -> Selection:
     """Choose the trials whose average is best on the mean over folds, minus a multiple of the spread.
 
+    Where no average is better than the best trial, that is alone.
+
     Args:
         predictions: for each trial and fold the probabilities of the fold's validating rows, shape (rows,).
-        labels: for each fold the labels of these rows, shape (rows,), 0 or 1.
-        metric: of (labels, scores), higher is better, blind to monotone changes of the scores: average precision or
-            ROC AUC, not F1 at a threshold.
-        candidates: only this many trials, the best alone, may become members; it bounds the work and the luck.
-        start: the average starts with this many of the best, which guards against overfitting the folds.
-        rounds: how many times a member is added, of which the best moment is kept; the work is `rounds * candidates`
-            calls of the metric a fold.
-        spread_penalty: how many standard deviations over folds are taken off the mean.
+        judge: scores probabilities of all folds.
+        settings: how far it goes; None for the defaults.
 
     Raises:
-        ValueError: no trial, or trials and labels don't agree on the number of folds or rows.
+        ValueError: there is no trial, or trials differ in the number of folds or rows.
     """
-    _check(predictions, labels)
+    settings = settings or SelectionSettings()
+    _check(predictions)
+    alone = [judge(trial) for trial in predictions]
+    order = sorted(range(len(predictions)), key=lambda i: -settings.value(alone[i]))
+    best = Selection({order[0]: 1.0}, alone[order[0]])
+    if settings.most == 1:
+        return best
+    odds = [[log_odds(fold) for fold in trial] for trial in predictions]
+    counts = dict.fromkeys(order[: min(settings.start, settings.most)], 1)
+    total = [np.sum([odds[i][fold] for i in counts], axis=0) for fold in range(len(odds[0]))]
 
-    def value(scores: np.ndarray) -> float:
-        return float(scores.mean() - spread_penalty * scores.std())
+    def joined(added: Sequence[np.ndarray], size: int) -> np.ndarray:
+        return judge([_probability((a + b) / size) for a, b in zip(total, added, strict=True)])
 
-    def judge(odds: Sequence[np.ndarray]) -> np.ndarray:
-        return np.array([metric(y, fold) for y, fold in zip(labels, odds, strict=True)])
-
-    alone = np.array([value(judge(trial)) for trial in predictions])
-    library = np.argsort(-alone, kind="stable")[:candidates]
-    odds = {int(i): [log_odds(fold) for fold in predictions[i]] for i in library}
-
-    counts = np.zeros(len(predictions))
-    counts[library[:start]] = 1
-    total = [np.sum([odds[int(i)][fold] for i in library[:start]], axis=0) for fold in range(len(labels))]
-    best_counts, best_scores = counts.copy(), judge(total)
-    for _ in range(rounds):
-        # The order of a sum is that of the average: nothing is divided here.
-        judged = {i: judge([a + b for a, b in zip(total, odds[i], strict=True)]) for i in odds}
-        added = max(judged, key=lambda i: value(judged[i]))
-        counts[added] += 1
+    chosen = dict(counts)
+    scores = joined([np.zeros(len(fold)) for fold in total], len(counts))
+    for _ in range(settings.rounds):
+        size = sum(counts.values()) + 1
+        allowed = [i for i in order if i in counts or len(counts) < settings.most]
+        judged = {i: joined(odds[i], size) for i in allowed}
+        added = max(judged, key=lambda i: settings.value(judged[i]))
+        counts[added] = counts.get(added, 0) + 1
         total = [a + b for a, b in zip(total, odds[added], strict=True)]
-        if value(judged[added]) > value(best_scores):
-            best_counts, best_scores = counts.copy(), judged[added]
-    return Selection(best_counts / best_counts.sum(), best_scores)
+        if settings.value(judged[added]) > settings.value(scores):
+            chosen, scores = dict(counts), judged[added]
+    if settings.value(scores) <= settings.value(best.scores):
+        return best
+    whole = sum(chosen.values())
+    heaviest = sorted(chosen.items(), key=lambda item: -item[1])
+    return Selection({i: count / whole for i, count in heaviest}, scores)
 
 
-def _check(predictions: Sequence[Sequence[np.ndarray]], labels: Sequence[np.ndarray]) -> None:
+def _check(predictions: Sequence[Sequence[np.ndarray]]) -> None:
     if not predictions:
         raise ValueError("there is no trial to choose from")
-    expected = [len(fold) for fold in labels]
+    expected = [len(fold) for fold in predictions[0]]
     for position, trial in enumerate(predictions):
         shapes = [len(fold) for fold in trial]
         if shapes != expected:
-            raise ValueError(f"trial {position} predicts folds of {shapes} rows, and the labels have {expected}")
+            raise ValueError(f"trial {position} predicts folds of {shapes} rows, and the first one of {expected}")

@@ -1,6 +1,6 @@
 """The last step of a study: choose the threshold, judge on the holdout, fit what is delivered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,9 +8,11 @@ import numpy as np
 
 from fraud_assets.ml.baselines import BASELINES, baseline_predictions
 from fraud_assets.ml.calibration import CalibrationMethod, CalibrationSummary, Calibrator, summarize_calibration
-from fraud_assets.ml.estimator import FraudClassifier
+from fraud_assets.ml.ensemble import average
+from fraud_assets.ml.estimator import FraudClassifier, Member
 from fraud_assets.ml.judgement import Judgement, judge
 from fraud_assets.ml.model_card import ModelCard, Part
+from fraud_assets.ml.resample import Resampled, Resampler
 from fraud_assets.ml.schema import Dataset
 from fraud_assets.ml.scored_rows import ScoredRows
 from fraud_assets.ml.scoring import Scoring
@@ -44,7 +46,7 @@ class FinalModel:
 def build_final_model(
     dataset: Dataset,
     split: Split,
-    params: Mapping[str, Any],
+    members: Sequence[Member],
     scoring: Scoring,
     *,
     threshold: float,
@@ -54,7 +56,7 @@ def build_final_model(
     calibration: Calibration = "none",
     resamples: int = 1000,
 ) -> FinalModel:
-    """Judge the configuration `params` on the holdout, then fit it on what is delivered.
+    """Judge the members' average on the holdout, then fit it on what is delivered.
 
     A calibrator is fitted on the out-of-fold predictions of the tuning's own folds, and the threshold is chosen anew on
     what it makes of them; the baselines' thresholds are chosen on theirs, so that nobody has an advantage. The holdout
@@ -63,9 +65,9 @@ def build_final_model(
     Args:
         dataset: the transactions.
         split: whose holdout judges.
-        params: a trial's configuration.
+        members: the configurations, and their shares in the average.
         scoring: metrics and threshold policy.
-        threshold: what the tuning chose for these parameters.
+        threshold: what the tuning chose for these members.
         seed: of resampling, fitting and the bootstrap.
         threads: how many threads fit.
         refit_on_all: whether the delivered model is fitted on all rows, the holdout included.
@@ -78,8 +80,7 @@ def build_final_model(
     calibrator = None
     if calibration != "none":
         study = StudyData.prepare(dataset, split, seed, scoring)
-        folds, _ = out_of_fold(params, study, lambda fold, name: study.resample(fold, name, threads), threads=threads)
-        unseen = ScoredRows.concatenate(folds)
+        unseen = ScoredRows.concatenate(study.validating(_out_of_fold(members, study, threads)))
         calibrator = Calibrator.fit(unseen.y, unseen.probability, calibration)
         threshold = scoring.threshold(unseen.with_probability(calibrator(unseen.probability))).threshold
 
@@ -90,7 +91,7 @@ def build_final_model(
             X.iloc[rows],
             y[rows],
             dataset.roles.categorical,
-            params,
+            members,
             threshold=threshold,
             calibrator=calibrator,
             seed=seed,
@@ -118,6 +119,17 @@ def build_final_model(
         calibration=summarize_calibration(holdout.y, holdout.probability),
         judged_rows=len(split.judged_fit),
     )
+
+
+def _out_of_fold(members: Sequence[Member], study: StudyData, threads: int) -> list[np.ndarray]:
+    """What the members' average predicts for the validating rows of each fold."""
+
+    def resample(fold: int, resampler: Resampler) -> Resampled:
+        return study.resample(fold, resampler, threads)
+
+    predictions = [out_of_fold(m.params, study, resample, threads=threads).predictions for m in members]
+    weights = [member.weight for member in members]
+    return [average(fold, weights) for fold in zip(*predictions, strict=True)]
 
 
 def _baseline_thresholds(
@@ -166,7 +178,7 @@ def describe_model(
         search_space=best_params["search_space"],
         trials=best_params["trials"],
         metric=metric,
-        params=best_params["params"],
+        members=[(member["name"], member["weight"], member["params"]) for member in best_params["members"]],
         validation=best_params["metrics"],
         holdout={name: interval.value for name, interval in judgement.metrics.items()},
         intervals={name: (interval.low, interval.high) for name, interval in judgement.metrics.items()},

@@ -56,7 +56,7 @@ class ModelCard:
         search_space: what was tried.
         trials: number of trials by status.
         metric: what was optimized.
-        params: the chosen configuration.
+        members: what the model averages: name, share and configuration of each; one where it is a single fit.
         validation: mean of each metric over the validation folds, and `<metric>_std`, its standard deviation.
         holdout: metrics on the holdout, by a fit that did not see it.
         intervals: of metrics in `holdout`: lower and upper end.
@@ -89,7 +89,7 @@ class ModelCard:
     search_space: str | None = None
     trials: Mapping[str, int] = field(default_factory=dict)
     metric: str | None = None
-    params: Mapping[str, Any] = field(default_factory=dict)
+    members: Sequence[tuple[str, float, Mapping[str, Any]]] = ()
     validation: Mapping[str, float] = field(default_factory=dict)
     holdout: Mapping[str, float] = field(default_factory=dict)
     intervals: Mapping[str, Interval] = field(default_factory=dict)

@@ -74,7 +74,7 @@ def data(card: "ModelCard") -> str:
 
 
 def tuning(card: "ModelCard") -> str:
-    """How the parameters were found, and what they are."""
+    """How the parameters were found, and what they are: a row a member of the model."""
     known = facts(
         {
             "Search space": card.search_space,
@@ -83,8 +83,12 @@ def tuning(card: "ModelCard") -> str:
         }
     )
     # As text: a parameter is worth all of its digits.
-    params = [(name, str(value)) for name, value in card.params.items()]
-    return join(known, table(("parameter", "value"), params) if params else "")
+    rows = [
+        (name, f"{weight:.0%}", ", ".join(f"{parameter} = {value}" for parameter, value in params.items()))
+        for name, weight, params in card.members
+    ]
+    how = "The model averages the log-odds of several trials, each fitted on its own:" if len(rows) > 1 else ""
+    return join(known, how, table(("trial", "share", "parameters"), rows) if rows else "")
 
 
 def metrics(card: "ModelCard") -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from fraud_assets.ml.evaluate import Metric, direction
+from fraud_assets.ml.evaluate import Metric, Objective, direction
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -39,7 +39,7 @@ class Importance:
     shares: dict[str, float]
 
 
-def to_study(grid: pd.DataFrame, metric: Metric) -> "Study":
+def to_study(grid: pd.DataFrame, metric: Metric, second: Objective | None = None) -> "Study":
     """The trials of `result_grid.grid_frame` as a study, in their order.
 
     The grid doesn't say from which ranges values were drawn, so a range is that of the values that occur: an integer or
@@ -52,21 +52,29 @@ def to_study(grid: pd.DataFrame, metric: Metric) -> "Study":
     configurations = [_parameters(text) for text in grid["params"]]
     names = list(dict.fromkeys(name for configuration in configurations for name in configuration))
     distributions = {name: _distribution([c[name] for c in configurations if name in c]) for name in names}
-    study = optuna.create_study(direction="minimize" if direction(metric) == "min" else "maximize")
-    for configuration, name, status, score in zip(
-        configurations, grid["name"], grid["status"], grid[metric], strict=True
+    objectives = [metric] if second is None else [metric, second]
+    study = optuna.create_study(directions=["minimize" if direction(o) == "min" else "maximize" for o in objectives])
+    for configuration, name, status, scores in zip(
+        configurations, grid["name"], grid["status"], grid[objectives].astype(float).to_numpy(), strict=True
     ):
-        complete = status == "finished" and math.isfinite(score)
+        complete = status == "finished" and np.isfinite(scores).all()
         study.add_trial(
             optuna.trial.create_trial(
                 state=optuna.trial.TrialState.COMPLETE if complete else optuna.trial.TrialState.FAIL,
-                value=float(score) if complete else None,
+                values=scores.tolist() if complete else None,
                 params=configuration,
                 distributions={parameter: distributions[parameter] for parameter in configuration},
                 user_attrs={"name": name},
             )
         )
     return study
+
+
+def pareto_front(grid: pd.DataFrame, metric: Metric, second: Objective) -> np.ndarray:
+    """Which trials no other one beats in one objective without losing in the other, shape (trials,), bool."""
+    front = np.zeros(len(grid), dtype=bool)
+    front[[trial.number for trial in to_study(grid, metric, second).best_trials]] = True
+    return front
 
 
 def complete_trials(study: "Study") -> "list[FrozenTrial]":

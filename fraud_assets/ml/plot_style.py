@@ -9,7 +9,7 @@ import io
 import re
 from typing import TYPE_CHECKING, Literal
 
-from fraud_assets.ml.evaluate import Metric, direction
+from fraud_assets.ml.evaluate import Objective, direction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +69,7 @@ def readable(metric: str) -> str:
     return {"roc_auc": "ROC AUC", "f1": "F1"}.get(metric, metric.replace("_", " "))
 
 
-def better(metric: Metric) -> str:
+def better(metric: Objective) -> str:
     """Which way is up."""
     return "lower is better" if direction(metric) == "min" else "higher is better"
 

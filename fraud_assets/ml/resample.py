@@ -4,6 +4,7 @@ Neighbours are looked for among scaled, imputed columns, because the distance be
 column with the largest unit. What comes out is in the units of the data, and lacks values where the data does.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,3 +154,25 @@ class _Space:
             quantities[:, self._with_missing] = np.where(missing > 0.5, np.nan, quantities[:, self._with_missing])
             values[:, ~self._discrete] = quantities
         return values
+
+
+@dataclass(frozen=True)
+class Resampler:
+    """What a configuration says of resampling: two that are equal make the same of the same rows.
+
+    Attributes:
+        name: one of `RESAMPLERS`.
+        ratio: frauds for each legitimate row; None for the sampler's own.
+    """
+
+    name: str = "passthrough"
+    ratio: float | None = None
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> "Resampler":
+        """The resampler of a trial's configuration."""
+        return cls(str(params.get("resampler", "passthrough")), params.get("sampling_ratio"))
+
+    def __call__(self, X: np.ndarray, y: np.ndarray, discrete: np.ndarray, *, seed: int, n_jobs: int) -> Resampled:
+        """Resample encoded fitting rows: see `resample`."""
+        return resample(self.name, X, y, discrete, seed=seed, n_jobs=n_jobs)

@@ -1,12 +1,12 @@
 """How a team scores predictions: which numbers it looks at, and where a probability becomes an alert."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from fraud_assets.ml.evaluate import Metric, score
+from fraud_assets.ml.evaluate import ClassicMetric, Metric, classic_score, direction, score
 from fraud_assets.ml.fraud_metrics import FRAUD_METRICS, MetricSettings, available_metrics, fraud_score
 from fraud_assets.ml.schema import DataError, Dataset
 from fraud_assets.ml.scored_rows import ScoredRows
@@ -39,6 +39,19 @@ class Scoring:
         """
         parts = score(rows.y, rows.probability), fraud_score(rows, decision_threshold, self.settings)
         return {str(name): value for part in parts for name, value in part.items()}
+
+    def fold_scores(self, metric: Metric, folds: Sequence[ScoredRows]) -> np.ndarray:
+        """`metric` on each fold, shape (folds,), its sign changed where less is better: so more always is.
+
+        The numbers are those of `score`; the expected cost is that at the threshold which all folds together choose.
+        """
+        if metric in FRAUD_METRICS:
+            together = metric == "expected_cost"
+            threshold = self.threshold(ScoredRows.concatenate(folds)).threshold if together else 0.5
+            values = [fraud_score(rows, threshold, self.settings, [metric])[metric] for rows in folds]
+        else:
+            values = [classic_score(cast(ClassicMetric, metric), rows.y, rows.probability) for rows in folds]
+        return np.array(values) * (-1 if direction(metric) == "min" else 1)
 
     def threshold(self, rows: ScoredRows) -> ThresholdChoice:
         """The decision threshold that serves the policy best on out-of-fold predictions."""

@@ -4,14 +4,16 @@ A space is a function of an Optuna trial (https://optuna.readthedocs.io, "Python
 names one parameter, and a parameter that makes no sense for what was suggested before is not asked for. What the
 function returns is added to the trial's configuration as constants.
 
-A parameter is either `resampler` (see `resample.RESAMPLERS`) or one of XGBoost's
+A parameter is `resampler` (see `resample.RESAMPLERS`), its `sampling_ratio`, or one of XGBoost's
 (https://xgboost.readthedocs.io/en/stable/parameter.html), by its own name or by its alias in the scikit-learn
-interface; `n_estimators` is the number of boosting rounds. The objective has to predict probabilities:
-"binary:logistic", unless the space names another.
+interface; `n_estimators` is the number of boosting rounds, at most where there are `early_stopping_rounds`. The booster
+is one of XGBoost's, or `forest` for its random forest. The objective has to predict probabilities: "binary:logistic",
+unless the space names another.
 """
 
 import pkgutil
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,10 +42,33 @@ class SearchSpace:
     defaults: Mapping[str, Any] | None = None
     start: tuple[Mapping[str, Any], ...] = ()
 
-    @property
-    def first_points(self) -> list[dict[str, Any]]:
-        """What is scored before the search suggests: the defaults, then `start`."""
-        return [dict(point) for point in ((self.defaults, *self.start) if self.defaults else self.start)]
+    def first_points(self, known: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+        """What is scored before the search suggests: the defaults, then what is `known` to be good, then `start`.
+
+        Args:
+            known: configurations of an earlier search. Those that this space would not suggest are left out: the space,
+                or its ranges, may have been another one then.
+        """
+        earlier = [point for params in known if (point := self.point(params)) is not None]
+        unique: list[dict[str, Any]] = []
+        for first in [*([self.defaults] if self.defaults else []), *earlier, *self.start]:
+            if dict(first) not in unique:
+                unique.append(dict(first))
+        return unique
+
+    def point(self, params: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The part of a configuration that this space suggests, or None if it would not suggest that."""
+        import optuna
+
+        trial = optuna.trial.FixedTrial(dict(params))
+        with warnings.catch_warnings():
+            # Optuna takes a value out of range with a warning, in a search too.
+            warnings.simplefilter("error", UserWarning)
+            try:
+                self.suggest(trial)
+            except (ValueError, UserWarning):
+                return None
+        return dict(trial.params)
 
 
 def article(trial: "Trial") -> dict[str, Any]:
@@ -74,7 +99,7 @@ _ARTICLE_DEFAULTS = {
 
 SEARCH_SPACES = {
     "article": SearchSpace("article", article, _ARTICLE_DEFAULTS),
-    "fraud": SearchSpace("fraud", fraud, FRAUD_DEFAULTS, (FRAUD_START,)),
+    "fraud": SearchSpace("fraud", fraud, FRAUD_DEFAULTS, FRAUD_START),
 }
 
 

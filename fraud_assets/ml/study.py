@@ -1,16 +1,23 @@
 """What a trial does with its configuration: fit on each fold's fitting rows, score on its validating rows."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fraud_assets.ml.estimator import predict_booster, train_booster
-from fraud_assets.ml.evaluate import summarize_folds
+from fraud_assets.ml.booster import (
+    ROUNDS_A_SCORE,
+    predict_booster,
+    rounds_of,
+    stops_early,
+    train_booster,
+    train_until_no_better,
+)
+from fraud_assets.ml.evaluate import average_precision, summarize_folds
 from fraud_assets.ml.features import FeatureEncoder
-from fraud_assets.ml.resample import Resampled, resample
+from fraud_assets.ml.resample import Resampled, Resampler
 from fraud_assets.ml.schema import Dataset
 from fraud_assets.ml.scored_rows import ScoredRows
 from fraud_assets.ml.scoring import Scoring
@@ -54,20 +61,63 @@ class StudyData:
         folds = [(position[fit], position[validate]) for fit, validate in split.folds()]
         return cls(encoder.transform(X), scoring.rows(dataset, rows), folds, encoder, seed, scoring)
 
-    def resample(self, fold: int, resampler: str, n_jobs: int) -> Resampled:
+    def resample(self, fold: int, resampler: Resampler, n_jobs: int) -> Resampled:
         """Resample the fitting rows of a fold; positions in the result count from the fold's first fitting row."""
         fit, _ = self.folds[fold]
-        return resample(resampler, self.X[fit], self.y[fit], self.encoder.discrete, seed=self.seed, n_jobs=n_jobs)
+        return resampler(self.X[fit], self.y[fit], self.encoder.discrete, seed=self.seed, n_jobs=n_jobs)
+
+    def validating(self, predictions: Sequence[np.ndarray]) -> list[ScoredRows]:
+        """The rows that each fold validates on, with the probabilities that are predicted for them."""
+        return [
+            self.rows.take(validate).with_probability(probability)
+            for (_, validate), probability in zip(self.folds, predictions, strict=True)
+        ]
+
+    def report(self, predictions: Sequence[np.ndarray]) -> dict[str, float]:
+        """What out-of-fold predictions are worth.
+
+        Args:
+            predictions: for each fold the probabilities of its validating rows.
+
+        Returns:
+            The mean over folds of each metric that the data has the columns for (`Scoring.score`), its standard
+            deviation as `<metric>_std`; `threshold`, which the policy chooses on the predictions of all folds together,
+            and what it reaches on these as `<name>_at_threshold`, the share of rows that it alerts among it.
+        """
+        folds = self.validating(predictions)
+        choice = self.scoring.threshold(ScoredRows.concatenate(folds))
+        return {
+            **summarize_folds([self.scoring.score(rows, choice.threshold) for rows in folds]),
+            "threshold": choice.threshold,
+            **{f"{name}_at_threshold": choice.achieved[name] for name in ("precision", "recall", "f1")},
+            "alert_rate_at_threshold": choice.achieved["alerts"] / sum(len(rows) for rows in folds),
+        }
 
 
 # (fold, resampler) -> the fold's resampled fitting rows; may remember what it computed before.
-ResampleFold = Callable[[int, str], Resampled]
+ResampleFold = Callable[[int, Resampler], Resampled]
 
 
-def out_of_fold(
-    params: Mapping[str, Any], study: StudyData, resample_fold: ResampleFold, *, threads: int
-) -> tuple[list[ScoredRows], float]:
+@dataclass(frozen=True)
+class OutOfFold:
+    """What a configuration predicts for rows that it was not fitted on.
+
+    Attributes:
+        predictions: for each fold the probabilities of its validating rows, float32.
+        rounds: the boosting rounds of every fold's fit; where it stops early, those that the folds together chose.
+        fit_seconds: what fitting took.
+    """
+
+    predictions: list[np.ndarray]
+    rounds: int
+    fit_seconds: float
+
+
+def out_of_fold(params: Mapping[str, Any], study: StudyData, resample_fold: ResampleFold, *, threads: int) -> OutOfFold:
     """Fit one configuration on every fold, and predict the rows that it validates on.
+
+    With `early_stopping_rounds` each fold's fit goes on until its average precision gets no better; then one number of
+    rounds, the best on the mean over folds, is used for all of them, as a refit on other rows will have to.
 
     Args:
         params: the configuration, as the search space suggested it.
@@ -75,41 +125,57 @@ def out_of_fold(
         resample_fold: where resampled fitting rows come from.
         threads: how many threads fit.
 
-    Returns:
-        The predictions of each fold, and the seconds that fitting took.
-
     Raises:
         FloatingPointError: the model predicts something that is not a probability.
     """
-    folds, fit_seconds = [], 0.0
+    boosters, scores, fit_seconds = [], [], 0.0
     for fold, (fit, validate) in enumerate(study.folds):
-        sampled = resample_fold(fold, str(params.get("resampler", "passthrough")))
-        X, y = sampled.apply(study.X[fit], study.y[fit])
+        X, y = resample_fold(fold, Resampler.of(params)).apply(study.X[fit], study.y[fit])
         started = time.perf_counter()
-        booster = train_booster(params, X, y, study.encoder, seed=study.seed, threads=threads)
+        if stops_early(params):
+            labels = study.y[validate]
+            booster, reached = train_until_no_better(
+                params,
+                X,
+                y,
+                study.X[validate],
+                lambda probability, labels=labels: average_precision(labels, probability),  # type: ignore[misc]
+                study.encoder,
+                seed=study.seed,
+                threads=threads,
+            )
+            scores.append(reached)
+        else:
+            booster = train_booster(params, X, y, study.encoder, seed=study.seed, threads=threads)
         fit_seconds += time.perf_counter() - started
-        probability = predict_booster(booster, params, study.X[validate], study.encoder, threads=threads)
+        boosters.append(booster)
+    rounds = _best_rounds(scores) if scores else rounds_of(params)
+    predictions = []
+    for fold, (booster, (_, validate)) in enumerate(zip(boosters, study.folds, strict=True)):
+        X = study.X[validate]
+        used = rounds if scores else None
+        probability = predict_booster(booster, params, X, study.encoder, threads=threads, rounds=used)
         if not ((probability >= 0) & (probability <= 1)).all():
             raise FloatingPointError(f"fold {fold}: the model predicts NaN, or no probabilities, for {dict(params)}")
-        folds.append(study.rows.take(validate).with_probability(probability))
-    return folds, fit_seconds
+        predictions.append(probability)
+    return OutOfFold(predictions, rounds, fit_seconds)
+
+
+def _best_rounds(scores: Sequence[Sequence[float]]) -> int:
+    """The number of rounds whose mean score over folds is best, among those that every fold has."""
+    shortest = min(len(fold) for fold in scores)
+    means = np.mean([fold[:shortest] for fold in scores], axis=0)
+    return ROUNDS_A_SCORE * (1 + int(np.argmax(means)))
 
 
 def run_trial(
     params: Mapping[str, Any], study: StudyData, resample_fold: ResampleFold, *, threads: int
-) -> dict[str, float]:
+) -> tuple[dict[str, float], OutOfFold]:
     """Fit and score one configuration on every fold; arguments and errors are those of `out_of_fold`.
 
     Returns:
-        The mean over folds of each metric that the data has the columns for (`Scoring.score`), its standard deviation
-        as `<metric>_std`; `threshold`, which the policy chooses on the predictions of all folds together, and what it
-        reaches on these as `<name>_at_threshold`; and `fit_seconds`.
+        What `StudyData.report` says of the predictions, with `rounds` and `fit_seconds`; and the predictions.
     """
-    folds, fit_seconds = out_of_fold(params, study, resample_fold, threads=threads)
-    choice = study.scoring.threshold(ScoredRows.concatenate(folds))
-    return {
-        **summarize_folds([study.scoring.score(rows, choice.threshold) for rows in folds]),
-        "threshold": choice.threshold,
-        **{f"{name}_at_threshold": choice.achieved[name] for name in ("precision", "recall", "f1")},
-        "fit_seconds": fit_seconds,
-    }
+    unseen = out_of_fold(params, study, resample_fold, threads=threads)
+    extras = {"rounds": float(unseen.rounds), "fit_seconds": unseen.fit_seconds}
+    return {**study.report(unseen.predictions), **extras}, unseen

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from fraud_assets.ml.evaluate import Metric, direction
+from fraud_assets.ml.evaluate import Metric, Objective, direction
 from fraud_assets.ml.optuna_study import complete_trials, importances, to_study
 from fraud_assets.ml.parallel_coordinates import parallel_coordinates
+from fraud_assets.ml.pareto_plot import pareto_front_plot
 from fraud_assets.ml.plot_style import (
     BLUE,
     INK,
@@ -36,15 +37,17 @@ if TYPE_CHECKING:
 _MOST_PANELS = 4
 
 
-def study_figures(grid: pd.DataFrame, metric: Metric) -> "dict[str, Figure]":
+def study_figures(grid: pd.DataFrame, metric: Metric, second: Objective | None = None) -> "dict[str, Figure]":
     """All plots that make sense for this search, by name.
 
     Args:
         grid: one row a trial, as `result_grid.grid_frame` makes it.
         metric: what was optimized.
+        second: what was weighed against it, if anything.
 
     Returns:
-        `optimization_history` with two scored trials or more; the others only where scores differ:
+        `optimization_history` with two scored trials or more, and `pareto_front` where there is a second objective; the
+        others only where scores differ:
         `parallel_coordinates`, `slices` and `choices` where a parameter was varied that they can show,
         `param_importances` with enough trials.
     """
@@ -53,10 +56,12 @@ def study_figures(grid: pd.DataFrame, metric: Metric) -> "dict[str, Figure]":
     if len(scores) < 2:
         return {}
     history = optimization_history(study, metric, [float(value) for value in grid[f"{metric}_std"]])
+    front = pareto_front_plot(grid, metric, second) if second else None
     if len(set(scores)) < 2:
-        return {"optimization_history": history}
+        return {"optimization_history": history} | ({"pareto_front": front} if front else {})
     figures = {
         "optimization_history": history,
+        "pareto_front": front,
         "parallel_coordinates": parallel_coordinates(study, metric),
         "param_importances": param_importances(study, metric),
         "slices": slices(study, metric),

@@ -1,21 +1,23 @@
 """Ray: connects to a cluster or starts one, and runs one Tune experiment on it."""
 
+import io
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import numpy as np
 from pydantic import Field
 
-from fraud_assets.ml.evaluate import Metric, direction
+from fraud_assets.ml.evaluate import Metric, Objective, direction
 from fraud_assets.ml.search_space import SearchSpace
 from fraud_assets.ml.study import StudyData
-from fraud_assets.resources.object_store import Location
-from fraud_assets.resources.trials import TrialListener, TrialRecord, TrialStatus
+from fraud_assets.resources.object_store import Location, explain_errors
+from fraud_assets.resources.trials import OUT_OF_FOLD, TrialListener, TrialRecord, TrialStatus
 
 if TYPE_CHECKING:
     from ray.tune import ResultGrid
@@ -50,6 +52,8 @@ class Experiment:
         space: what a trial may try.
         study: what a trial is fitted and scored on.
         metric: what the search improves.
+        second: what it weighs against the metric, if anything.
+        points: configurations that are tried before the search suggests any.
         trials: how many configurations are tried.
         seed: of the search.
         max_concurrent: how many trials are under way at a time, at most.
@@ -63,6 +67,8 @@ class Experiment:
     space: SearchSpace
     study: StudyData
     metric: Metric
+    second: Objective | None
+    points: Sequence[Mapping[str, Any]]
     trials: int
     seed: int
     max_concurrent: int
@@ -145,13 +151,14 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
         threads = trial_worker.thread_count(experiment.cpus_per_trial)
         study = ray.put(experiment.study)
         resampled = ray.remote(trial_worker.ResampledFolds).options(num_cpus=0).remote([study], threads)
-        mode = direction(experiment.metric)
+        metrics = [experiment.metric, *([experiment.second] if experiment.second else [])]
+        modes = [direction(metric) for metric in metrics]
         search = OptunaSearch(
             space=experiment.space.suggest,
-            metric=experiment.metric,
-            mode=mode,
+            metric=metrics if experiment.second else metrics[0],
+            mode=modes if experiment.second else modes[0],
             seed=experiment.seed,
-            points_to_evaluate=experiment.space.first_points or None,
+            points_to_evaluate=[dict(point) for point in experiment.points] or None,
         )
         trainable = tune.with_parameters(trial_worker.FraudTrial, study=study, resampled=resampled, threads=threads)
         per_trial = {"cpu": experiment.cpus_per_trial, "gpu": experiment.gpus_per_trial}
@@ -170,8 +177,8 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
                 name=experiment.name,
                 storage_path=experiment.storage.path,
                 storage_filesystem=experiment.storage.filesystem,
-                # Tune asks every class trainable for a last checkpoint; a trial of one step has nothing to go on from.
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                # What a trial predicted for validating rows is what ensembles are selected by.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=True),
                 callbacks=[trial_worker.ListenerCallback(list(listeners))],
                 verbose=0,
             ),
@@ -195,8 +202,22 @@ def _records(grid: "ResultGrid") -> list[TrialRecord]:
         status: TrialStatus = "failed" if error else "finished" if metrics else "stopped"
         # Tune's result has no id of a trial that failed or was stopped; the name of its folder is the id.
         trial_id = Path(result.path).name
-        records.append(TrialRecord(trial_id, dict(result.config), status, metrics, values.get("time_total_s"), error))
+        checkpoint = result.checkpoint.path if status == "finished" else None
+        seconds = values.get("time_total_s")
+        records.append(TrialRecord(trial_id, dict(result.config), status, metrics, seconds, error, checkpoint))
     return records
+
+
+def read_predictions(storage: Location, checkpoint: str) -> np.ndarray:
+    """What a finished trial of an experiment in `storage` predicted for validating rows: see `trials.OUT_OF_FOLD`.
+
+    Raises:
+        StorageError: the storage refused it.
+    """
+    place = replace(storage, path=f"{checkpoint}/{OUT_OF_FOLD}")
+    with explain_errors(place), storage.filesystem.open_input_stream(place.path) as source:
+        predictions: np.ndarray = np.load(io.BytesIO(source.read()), allow_pickle=False)
+    return predictions
 
 
 def _require_answer(address: str) -> None:

@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray
 from ray import tune
 from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 
-from fraud_assets.ml.resample import Resampled
+from fraud_assets.ml.resample import Resampled, Resampler
 from fraud_assets.ml.study import StudyData, run_trial
-from fraud_assets.resources.trials import TrialListener, TrialRecord, TrialStatus
+from fraud_assets.resources.trials import OUT_OF_FOLD, TrialListener, TrialRecord, TrialStatus
 
 # What Tune adds to each result of its own accord.
 _TUNE_KEYS = frozenset({"done", "trial_id", "timestamp", "pid", "training_iteration"})
@@ -23,7 +24,7 @@ _TUNE_PREFIXES = ("time_", "iterations_", "config/")
 
 
 class FraudTrial(tune.Trainable):
-    """One configuration, fitted and scored on every fold in a single step.
+    """One configuration, fitted and scored on every fold in a single step; its checkpoint is what it predicted there.
 
     A worker outlives its trials (`reuse_actors`): starting a process and importing takes longer than most fits.
     """
@@ -38,10 +39,14 @@ class FraudTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        result = run_trial(self.config, self._study, self._resample_fold, threads=self._threads)
+        result, unseen = run_trial(self.config, self._study, self._resample_fold, threads=self._threads)
+        self._predictions = np.concatenate(unseen.predictions).astype(np.float32)
         return {**result, "done": True}
 
-    def _resample_fold(self, fold: int, resampler: str) -> Resampled:
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        np.save(Path(checkpoint_dir, OUT_OF_FOLD), self._predictions)
+
+    def _resample_fold(self, fold: int, resampler: Resampler) -> Resampled:
         (reference,) = ray.get(self._resampled.of.remote(fold, resampler))
         resampled: Resampled = ray.get(reference)
         return resampled
@@ -54,9 +59,9 @@ class ResampledFolds:
         # The reference comes in a list: Ray hands over a bare one as the value, a copy for every task.
         self._study = study[0]
         self._threads = threads
-        self._references: dict[tuple[int, str], ray.ObjectRef] = {}
+        self._references: dict[tuple[int, Resampler], ray.ObjectRef] = {}
 
-    def of(self, fold: int, resampler: str) -> list[ray.ObjectRef]:
+    def of(self, fold: int, resampler: Resampler) -> list[ray.ObjectRef]:
         """A reference to the resampled fold, in a list so that the caller gets the reference and not the value."""
         key = (fold, resampler)
         if key not in self._references:
@@ -66,7 +71,7 @@ class ResampledFolds:
 
 # No CPU of its own: the trial that waits for it holds one, and all CPUs may be held by trials.
 @ray.remote(num_cpus=0)
-def _resample(study: StudyData, fold: int, resampler: str, threads: int) -> Resampled:
+def _resample(study: StudyData, fold: int, resampler: Resampler, threads: int) -> Resampled:
     return study.resample(fold, resampler, threads)
 
 

@@ -6,6 +6,9 @@ from typing import Any, Literal, Protocol
 
 TrialStatus = Literal["running", "finished", "failed", "stopped"]
 
+# The file of a trial's checkpoint: the probabilities of all folds' validating rows, one fold after the other, float32.
+OUT_OF_FOLD = "out_of_fold.npy"
+
 
 @dataclass(frozen=True)
 class TrialRecord:
@@ -18,6 +21,7 @@ class TrialRecord:
         metrics: the numbers that it reported; empty unless it finished.
         seconds: wall clock of the trial, resampling and fitting together.
         error: of a failed trial: what went wrong in the first line, then the traceback.
+        checkpoint: of a finished trial: path of the folder with `OUT_OF_FOLD`, in the experiment's file system.
     """
 
     trial_id: str
@@ -26,6 +30,7 @@ class TrialRecord:
     metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
     error: str | None = None
+    checkpoint: str | None = None
 
     @property
     def name(self) -> str:

@@ -83,7 +83,7 @@ def test_each_trial_is_a_finished_child_with_its_parameters_and_metrics(graph: M
     _, children = graph.study
     assert statuses(children) == ["FINISHED"] * TRIALS
     for child in children:
-        assert {"resampler", "booster", "lambda", "alpha"} <= set(child.data.params)
+        assert {"booster", "lambda", "imbalance"} <= set(child.data.params)
         assert {*SEVEN, *(f"{name}_std" for name in SEVEN)} <= set(child.data.metrics)
     assert len({run.data.tags["trial_id"] for run in children}) == TRIALS
 
@@ -144,7 +144,7 @@ def test_no_process_outlives_the_command(graph: Materialized) -> None:
 
 
 def test_the_log_shows_each_trial_with_its_score_the_best_and_what_is_left(graph: Materialized) -> None:
-    pattern = r"trial (\d)/4 \S+: f1 \d\.\d{4}; best (\d\.\d{4}) \(\S+\); (\d) left at \d+ a minute"
+    pattern = r"trial (\d)/4 \S+: average_precision \d\.\d{4}; best (\d\.\d{4}) \(\S+\); (\d) left at \d+ a minute"
     lines = re.findall(pattern, graph.finished.log)
     assert [(done, left) for done, _, left in lines] == [("1", "3"), ("2", "2"), ("3", "1"), ("4", "0")]
     best = [float(score) for _, score, _ in lines]
@@ -156,5 +156,11 @@ def test_the_summary_tells_where_to_look(graph: Materialized) -> None:
     done = graph.place.run("python", "-m", "fraud_assets.summary")
     assert done.code == 0, done.log
     best, parent = stored_json(graph.storage, "best_params"), graph.study[0]
-    for told in (best["name"], "models:/fraud_model/1", parent.info.run_id, graph.storage.as_uri(), "make dev"):
+    for told in (
+        best["best_trial"]["name"],
+        "models:/fraud_model/1",
+        parent.info.run_id,
+        graph.storage.as_uri(),
+        "make dev",
+    ):
         assert told in done.log

@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fraud_assets.ml.estimator import FraudClassifier
+from fraud_assets.ml.estimator import FraudClassifier, Member
 from fraud_assets.ml.evaluate import score
 from fraud_assets.ml.final_model import FinalModel, build_final_model, describe_model
 from fraud_assets.ml.fraud_metrics import MetricSettings
@@ -16,6 +16,7 @@ from fraud_assets.ml.threshold import ThresholdPolicy
 from tests.ml.tables import LABEL, dataset_of, permuted, transactions
 
 PARAMS = {"booster": "gbtree", "resampler": "passthrough", "n_estimators": 20, "max_depth": 3}
+MEMBERS = [Member(PARAMS, 0.75), Member({"booster": "forest", "n_estimators": 10, "max_depth": 5}, 0.25)]
 THRESHOLD = 0.3
 
 
@@ -31,7 +32,7 @@ def split(dataset: Dataset) -> Split:
 
 def build(dataset: Dataset, split: Split, **more: Any) -> FinalModel:
     return build_final_model(
-        dataset, split, PARAMS, Scoring(), threshold=THRESHOLD, seed=1, threads=1, resamples=200, **more
+        dataset, split, MEMBERS, Scoring(), threshold=THRESHOLD, seed=1, threads=1, resamples=200, **more
     )
 
 
@@ -40,7 +41,7 @@ def by_hand(dataset: Dataset, rows: np.ndarray) -> FraudClassifier:
         dataset.X.iloc[rows],
         dataset.y[rows],
         dataset.roles.categorical,
-        PARAMS,
+        MEMBERS,
         threshold=THRESHOLD,
         seed=1,
         threads=1,
@@ -104,7 +105,7 @@ def test_the_card_tells_sizes_metrics_and_verdict(dataset: Dataset, split: Split
         "metric": "f1",
         "search_space": "article",
         "trials": {"finished": 7, "failed": 1},
-        "params": PARAMS,
+        "members": [{"name": f"trial-{i}", "weight": m.weight, "params": m.params} for i, m in enumerate(MEMBERS)],
         "metrics": {"f1": 0.61, "f1_std": 0.02},
         "scoring": Scoring().to_dict(),
     }
@@ -119,6 +120,7 @@ def test_the_card_tells_sizes_metrics_and_verdict(dataset: Dataset, split: Split
         "best_f1",
         "logistic_regression",
         "run-id",
+        "| trial-0 | 75%   | booster = gbtree, resampler = passthrough",
     ):
         assert told in card
 

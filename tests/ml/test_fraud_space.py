@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fraud_assets.ml.estimator import train_booster
+from fraud_assets.ml.booster import train_booster, with_rounds
 from fraud_assets.ml.features import FeatureEncoder
-from fraud_assets.ml.fraud_space import FRAUD_DEFAULTS, FRAUD_START, GATES, RESAMPLERS, fraud
+from fraud_assets.ml.fraud_space import FRAUD_DEFAULTS, FRAUD_START, RESAMPLERS, SAMPLING_RATIOS, fraud
 
 
 def suggest(seed: int) -> dict[str, Any]:
@@ -28,7 +28,11 @@ def configurations() -> list[dict[str, Any]]:
     return [suggest(seed) for seed in range(300)]
 
 
-@pytest.mark.parametrize("point", [FRAUD_DEFAULTS, FRAUD_START], ids=["defaults", "start"])
+def boosted(configurations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [params for params in configurations if params["booster"] in ("gbtree", "dart")]
+
+
+@pytest.mark.parametrize("point", [FRAUD_DEFAULTS, *FRAUD_START], ids=["defaults", "trees", "forest"])
 def test_the_points_to_begin_with_are_points_of_the_space(point: dict[str, Any]) -> None:
     import optuna
 
@@ -52,7 +56,7 @@ def test_the_default_point_fits_what_xgboost_fits_when_told_nothing() -> None:
     X = random.normal(size=(3000, 4)).astype(np.float32)
     y = (random.random(3000) < 0.02 + 0.3 * (X[:, 0] > 1.5)).astype(np.int8)
     trial = optuna.trial.FixedTrial(FRAUD_DEFAULTS)
-    params = {name: v for name, v in {**FRAUD_DEFAULTS, **fraud(trial)}.items() if name not in GATES}
+    params = with_rounds({**FRAUD_DEFAULTS, **fraud(trial)}, 100)
     ours = train_booster(params, X, y, FeatureEncoder(("a", "b", "c", "d"), (), {}), seed=0, threads=1)
     plain = xgb.train({"objective": "binary:logistic", "nthread": 1}, xgb.DMatrix(X, y), num_boost_round=100)
     # The lower ends of alpha and gamma are not quite 0.
@@ -63,9 +67,10 @@ def test_every_configuration_names_booster_objective_rounds_and_what_is_done_abo
     configurations: list[dict[str, Any]],
 ) -> None:
     for params in configurations:
-        assert params["booster"] in {"gbtree", "dart", "gblinear"}
+        assert params["booster"] in {"gbtree", "forest", "dart", "gblinear"}
         assert params["objective"] == "binary:logistic"
-        assert params["n_estimators"] >= 50
+        assert params["n_estimators"] >= 20
+        assert ("early_stopping_rounds" in params) == (params["booster"] == "gbtree")
         assert params["imbalance"] in {"none", "weight", "resample"}
 
 
@@ -73,9 +78,10 @@ def test_imbalance_is_corrected_once_at_most(configurations: list[dict[str, Any]
     for params in configurations:
         weighted, resampled = "scale_pos_weight" in params, params.get("resampler", "passthrough") != "passthrough"
         assert weighted == (params["imbalance"] == "weight")
-        assert resampled == (params["imbalance"] == "resample")
+        assert resampled == ("sampling_ratio" in params) == (params["imbalance"] == "resample")
     tried = {params["resampler"] for params in configurations if "resampler" in params}
     assert tried == {"passthrough", *RESAMPLERS}
+    assert {params["sampling_ratio"] for params in configurations if "sampling_ratio" in params} == {*SAMPLING_RATIOS}
 
 
 def test_a_linear_model_is_not_asked_about_trees(configurations: list[dict[str, Any]]) -> None:
@@ -92,13 +98,19 @@ def test_dart_really_drops_trees_and_is_spared_many_rounds(configurations: list[
 
 
 def test_leaves_are_bounded_where_depth_is_not(configurations: list[dict[str, Any]]) -> None:
-    trees = [params for params in configurations if params["booster"] != "gblinear"]
+    trees = boosted(configurations)
     assert all(("max_leaves" in params) == (params["grow_policy"] == "lossguide") for params in trees)
     assert all((params["max_depth"] == 0) == (params["grow_policy"] == "lossguide") for params in trees)
 
 
+def test_a_forest_is_not_asked_about_boosting(configurations: list[dict[str, Any]]) -> None:
+    forests = [params for params in configurations if params["booster"] == "forest"]
+    assert forests
+    assert not any({"eta", "alpha", "gamma", "base_score", "max_delta_step"} & set(p) for p in forests)
+
+
 def test_a_base_score_is_set_only_where_it_is_not_estimated(configurations: list[dict[str, Any]]) -> None:
-    trees = [params for params in configurations if params["booster"] != "gblinear"]
+    trees = boosted(configurations)
     assert all(("base_score" in params) == (params["intercept"] == "base_score") for params in trees)
 
 
@@ -108,11 +120,11 @@ def test_a_linear_model_never_starts_from_an_estimated_prevalence(configurations
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_xgboost_knows_every_parameter_but_the_gates(seed: int, capfd: pytest.CaptureFixture[str]) -> None:
+def test_xgboost_knows_every_parameter_that_it_gets(seed: int, capfd: pytest.CaptureFixture[str]) -> None:
     random = np.random.default_rng(seed)
     X = random.normal(size=(200, 3)).astype(np.float32)
     y = (np.arange(200) % 10 == 0).astype(np.int8)
-    params = {name: value for name, value in suggest(seed).items() if name not in GATES} | {"n_estimators": 2}
+    params = suggest(seed) | {"n_estimators": 2}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         train_booster(params, X, y, FeatureEncoder(("a", "b", "c"), (), {}), seed=0, threads=1)

@@ -26,7 +26,7 @@ CARD = ModelCard(
     search_space="article",
     trials={"finished": 48, "failed": 2},
     metric="average_precision",
-    params={"booster": "dart", "eta": 0.123456789},
+    members=[("passthrough-dart-1", 0.75, {"booster": "dart", "eta": 0.123456789}), ("x-2", 0.25, {"booster": "f"})],
     validation={"average_precision": 0.61, "average_precision_std": 0.02, "f1": 0.55},
     holdout={"average_precision": 0.58, "recall": 0.45, "precision": 0.54},
     intervals={"average_precision": (0.49, 0.66)},
@@ -79,7 +79,7 @@ def test_the_tables_have_split_parameters_and_metrics() -> None:
     card = CARD.render()
     assert row(card, "holdout") == ["holdout", "5,000", "40", "0.800%", "2025-04-20", "2025-04-30"]
     # All digits of a parameter, so that the model can be fitted again.
-    assert row(card, "eta") == ["eta", "0.123456789"]
+    assert row(card, "passthrough-dart-1") == ["passthrough-dart-1", "75%", "booster = dart, eta = 0.123456789"]
     assert row(card, "average precision")[1:] == ["0.6100 ± 0.0200", "0.5800", "0.4900 to 0.6600", "0.5200"]
     assert row(card, "F1")[1:] == ["0.5500", "", "", ""]
 

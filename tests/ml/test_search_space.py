@@ -125,3 +125,33 @@ def test_an_error_in_a_users_module_is_told_with_the_space(tmp_path: Path, monke
     with pytest.raises(ValueError, match=r"'broken_spaces:space' can't be imported \(ZeroDivisionError") as error:
         resolve_search_space("broken_spaces:space")
     assert isinstance(error.value.__cause__, ZeroDivisionError)
+
+
+def test_a_search_begins_with_the_defaults_then_with_what_is_known_to_be_good_then_with_the_spaces_own_points() -> None:
+    space = SEARCH_SPACES["fraud"]
+    assert space.defaults is not None
+    known = {**space.start[0], "max_depth": 4, "n_estimators": 120, "resampler": "passthrough", "tree_method": "hist"}
+
+    points = space.first_points([known, dict(space.start[1])])
+
+    assert points[0] == space.defaults
+    # What the space doesn't suggest is left out, and no point is tried twice.
+    assert points[1:] == [{**space.start[0], "max_depth": 4}, space.start[1], space.start[0]]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"max_depth": 9}, {"max_depth": "deep"}, {"eta": 0.1}],
+    ids=["nothing", "out of range", "wrong type", "missing"],
+)
+def test_a_configuration_that_the_space_would_not_suggest_is_no_point(params: dict[str, Any]) -> None:
+    space = resolve_search_space("tests.ml.spaces:with_defaults")
+    assert space.point(params) is None
+    assert space.first_points([params]) == [{"max_depth": 6}]
+    assert space.point({"max_depth": 8, "eta": 0.1}) == {"max_depth": 8}
+
+
+def test_a_choice_that_is_no_longer_offered_is_no_point() -> None:
+    assert (
+        SEARCH_SPACES["article"].point({"resampler": "adasyn", "booster": "gblinear", "lambda": 1, "alpha": 1}) is None
+    )

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fraud_assets.ml.estimator import predict_booster, train_booster
+from fraud_assets.ml.booster import predict_booster, train_booster, with_rounds
 from fraud_assets.ml.evaluate import score
 from fraud_assets.ml.features import FeatureEncoder
-from fraud_assets.ml.resample import RESAMPLERS, Resampled
+from fraud_assets.ml.resample import RESAMPLERS, Resampled, Resampler
 from fraud_assets.ml.schema import Dataset
 from fraud_assets.ml.split import SplitSettings
-from fraud_assets.ml.study import StudyData, run_trial
+from fraud_assets.ml.study import OutOfFold, StudyData, out_of_fold, run_trial
 from tests.ml.scored import best_f1_threshold
 from tests.ml.tables import dataset_of, permuted, split_by_group, transactions
 
@@ -24,7 +24,11 @@ def study_of(dataset: Dataset, folds: int = 3) -> StudyData:
 
 
 def trial(study: StudyData, params: dict[str, Any]) -> dict[str, float]:
-    return run_trial(params, study, lambda fold, name: study.resample(fold, name, 1), threads=1)
+    return run_trial(params, study, lambda fold, resampler: study.resample(fold, resampler, 1), threads=1)[0]
+
+
+def unseen(study: StudyData, params: dict[str, Any]) -> OutOfFold:
+    return out_of_fold(params, study, lambda fold, resampler: study.resample(fold, resampler, 1), threads=1)
 
 
 @pytest.mark.parametrize("folds", [1, 3])
@@ -89,17 +93,54 @@ def test_scores_and_threshold_are_of_rows_that_the_fold_was_not_fitted_on() -> N
     assert result["f1_at_threshold"] == score(*together, result["threshold"])["f1"] == best
 
 
+def test_what_a_trial_reports_is_what_its_predictions_are_worth() -> None:
+    study = study_of(DATASET)
+    result, predicted = run_trial(FAST, study, lambda fold, resampler: study.resample(fold, resampler, 1), threads=1)
+
+    told = study.report(predicted.predictions)
+    assert {name: result[name] for name in told} == told
+    assert [len(p) for p in predicted.predictions] == [len(validate) for _, validate in study.folds]
+    called = sum(int((p >= result["threshold"]).sum()) for p in predicted.predictions)
+    assert result["alert_rate_at_threshold"] == pytest.approx(called / sum(len(v) for _, v in study.folds))
+
+
+EARLY = {"n_estimators": 300, "early_stopping_rounds": 20, "max_depth": 2, "eta": 0.3}
+
+
+def test_all_folds_have_the_number_of_rounds_that_is_best_for_them_together() -> None:
+    study = study_of(dataset_of(transactions(1500, signal=1)))
+    stopped = unseen(study, EARLY)
+
+    def mean(rounds: int) -> float:
+        folds = study.validating(unseen(study, with_rounds(EARLY, rounds)).predictions)
+        return float(study.scoring.fold_scores("average_precision", folds).mean())
+
+    assert 10 <= stopped.rounds < 300
+    assert stopped.rounds % 10 == 0
+    refitted = unseen(study, with_rounds(EARLY, stopped.rounds))
+    assert refitted.rounds == stopped.rounds
+    for ours, theirs in zip(stopped.predictions, refitted.predictions, strict=True):
+        assert np.array_equal(ours, theirs)
+    assert mean(stopped.rounds) >= max(mean(stopped.rounds + 10), mean(max(10, stopped.rounds - 10)))
+
+
+def test_early_stopping_does_not_learn_labels_that_mean_nothing() -> None:
+    # The validating rows choose the rounds, so their score is a little above chance, and no more.
+    study = study_of(permuted(dataset_of(transactions(2000))))
+    assert trial(study, EARLY)["roc_auc"] == pytest.approx(0.5, abs=0.06)
+
+
 @pytest.mark.parametrize("resampler", RESAMPLERS)
 def test_resampled_rows_are_asked_for_once_a_fold(resampler: str) -> None:
-    study, asked = study_of(DATASET), Counter[tuple[int, str]]()
+    study, asked = study_of(DATASET), Counter[tuple[int, Resampler]]()
 
-    def remember(fold: int, name: str) -> Resampled:
-        asked[fold, name] += 1
-        return study.resample(fold, name, 1)
+    def remember(fold: int, resampler: Resampler) -> Resampled:
+        asked[fold, resampler] += 1
+        return study.resample(fold, resampler, 1)
 
     run_trial(FAST | {"resampler": resampler}, study, remember, threads=1)
 
-    assert asked == {(fold, resampler): 1 for fold in range(3)}
+    assert asked == {(fold, Resampler(resampler)): 1 for fold in range(3)}
 
 
 def test_a_trial_without_a_resampler_resamples_nothing() -> None:

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from fraud_assets.ml.evaluate import METRICS, Metric
 from fraud_assets.ml.optuna_study import importances, to_study
 from fraud_assets.ml.plot_style import to_png
-from fraud_assets.ml.result_grid import best_trial, grid_frame
+from fraud_assets.ml.result_grid import Preference, best_trial, grid_frame
 from fraud_assets.ml.search_space import article
 from fraud_assets.ml.study_plots import study_figures
 
@@ -38,7 +38,9 @@ def grid_of(params: list[dict[str, Any]], scores: list[float | None]) -> pd.Data
                 "params": configuration,
                 "metrics": {}
                 if score is None
-                else dict.fromkeys(METRICS, score) | {f"{metric}_std": 0.01 for metric in METRICS} | {"threshold": 0.5},
+                else dict.fromkeys(METRICS, score)
+                | {f"{metric}_std": 0.01 for metric in METRICS}
+                | {"threshold": 0.5, "rounds": 100.0, "fit_seconds": 1.0 + i},
             }
             for i, (configuration, score) in enumerate(zip(params, scores, strict=True))
         ]
@@ -55,14 +57,14 @@ def search(trials: int = 60) -> pd.DataFrame:
 @pytest.mark.parametrize("metric", ["average_precision", "log_loss"])
 def test_the_study_has_the_best_trial_of_the_grid(metric: Metric) -> None:
     grid = search()
-    best, found = best_trial(grid, metric), to_study(grid, metric).best_trial
+    best, found = best_trial(grid, Preference(metric)), to_study(grid, metric).best_trial
 
     assert (found.user_attrs["name"], found.value, found.params) == (best["name"], best["score"], best["params"])
 
 
 def test_of_equal_trials_the_study_and_the_grid_choose_the_same() -> None:
     grid = grid_of(params_of(4), [0.1, 0.7, 0.7, 0.2])
-    assert to_study(grid, "f1").best_trial.user_attrs["name"] == best_trial(grid, "f1")["name"] == "trial-1"
+    assert to_study(grid, "f1").best_trial.user_attrs["name"] == best_trial(grid, Preference("f1"))["name"] == "trial-1"
 
 
 def test_trials_without_a_finite_score_have_failed_and_keep_their_place() -> None:

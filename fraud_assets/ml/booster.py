@@ -1,0 +1,180 @@
+"""XGBoost for one configuration of a trial: its parameters, one fit on encoded rows, and when to stop."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fraud_assets.ml.features import FeatureEncoder
+from fraud_assets.ml.fraud_space import GATES
+
+if TYPE_CHECKING:
+    import xgboost as xgb
+
+Params = Mapping[str, Any]
+
+# Less is worse: (probabilities of the validating rows) -> score.
+ValidationScore = Callable[[np.ndarray], float]
+
+# XGBoost's scikit-learn interface has this default; its native one has none.
+DEFAULT_ROUNDS = 100
+# A score after every round would cost more than the round.
+ROUNDS_A_SCORE = 10
+# Ours, not XGBoost's; and its own aliases of "nthread" and "seed", which would lose against these names unheard.
+_NOT_BOOSTER = (
+    "resampler",
+    "sampling_ratio",
+    "n_estimators",
+    "early_stopping_rounds",
+    *GATES,
+    "n_jobs",
+    "random_state",
+)
+_DROPOUT = ("rate_drop", "one_drop", "skip_drop", "sample_type", "normalize_type")
+
+
+def booster_params(params: Params, *, seed: int, threads: int) -> dict[str, Any]:
+    """What XGBoost's native interface gets for the configuration `params` of a trial.
+
+    A `seed` or `random_state` among `params` wins over `seed`; the number of threads is never a parameter.
+    `booster="forest"` is XGBoost's random forest
+    (https://xgboost.readthedocs.io/en/stable/tutorials/rf.html): one round of `n_estimators` parallel trees that aren't
+    shrunk. With squared error a leaf says the share of frauds among its rows and `lambda` more that are frauds at the
+    prevalence: the m-estimate (Cestnik 1990, "Estimating probabilities: a crucial task in machine learning"), which
+    never is 0.
+    """
+    native = {name: value for name, value in params.items() if name not in _NOT_BOOSTER}
+    seed = params.get("random_state", seed)
+    native = {"objective": "binary:logistic", "seed": seed, **native, "nthread": threads}
+    if native.get("booster") == "forest":
+        # Without a base score XGBoost starts from the mean of the labels.
+        forest = {"objective": "reg:squarederror", "eta": 1.0, "booster": "gbtree"}
+        return {**native, **forest, "num_parallel_tree": int(params.get("n_estimators", DEFAULT_ROUNDS))}
+    if native.get("booster") == "gblinear":
+        # The default updater, shotgun, lets threads race each other: the same fit twice gives two models.
+        native.setdefault("updater", "coord_descent")
+    if native.get("booster") == "dart" and not native.get("rate_drop") and not native.get("one_drop"):
+        # dart without dropout is gbtree to the last bit, at many times the price.
+        native = {name: value for name, value in native.items() if name not in _DROPOUT} | {"booster": "gbtree"}
+    return native
+
+
+def rounds_of(params: Params) -> int:
+    """How many boosting rounds a configuration has, at most where it stops early."""
+    return 1 if params.get("booster") == "forest" else int(params.get("n_estimators", DEFAULT_ROUNDS))
+
+
+def stops_early(params: Params) -> bool:
+    """Whether a configuration's number of rounds is chosen by the validating rows.
+
+    Only boosted trees can be cut: dart's trees change as later ones are dropped, gblinear has none, and those of a
+    forest are no sequence.
+    """
+    return bool(params.get("early_stopping_rounds")) and params.get("booster", "gbtree") == "gbtree"
+
+
+def with_rounds(params: Params, rounds: int) -> dict[str, Any]:
+    """The configuration with the number of rounds that was chosen for it, to be fitted without validating rows."""
+    if not stops_early(params):
+        return dict(params)
+    return {name: v for name, v in params.items() if name != "early_stopping_rounds"} | {"n_estimators": rounds}
+
+
+def train_booster(
+    params: Params, X: np.ndarray, y: np.ndarray, encoder: FeatureEncoder, *, seed: int, threads: int
+) -> "xgb.Booster":
+    """Fit XGBoost on encoded rows that were already resampled.
+
+    Args:
+        params: a trial's configuration: XGBoost's parameters and `n_estimators` (default 100), all of which are fitted.
+        X: encoded features, shape (rows, columns), float32, NaN where missing.
+        y: labels, shape (rows,), 0 or 1.
+        encoder: what encoded `X`.
+        seed: of XGBoost's random numbers.
+        threads: how many threads fit.
+    """
+    import xgboost as xgb
+
+    native = booster_params(params, seed=seed, threads=threads)
+    return xgb.train(native, _matrix(X, encoder, params, threads, y), num_boost_round=rounds_of(params))
+
+
+def train_until_no_better(
+    params: Params,
+    X: np.ndarray,
+    y: np.ndarray,
+    validating: np.ndarray,
+    score: ValidationScore,
+    encoder: FeatureEncoder,
+    *,
+    seed: int,
+    threads: int,
+) -> "tuple[xgb.Booster, list[float]]":
+    """Fit until the validating rows' score was not beaten for `early_stopping_rounds`, or `n_estimators` are fitted.
+
+    Args:
+        params: a trial's configuration for which `stops_early` holds.
+        X: encoded fitting rows, resampled.
+        y: their labels.
+        validating: encoded validating rows.
+        score: of their probabilities, more is better.
+        encoder: what encoded the rows.
+        seed: of XGBoost's random numbers.
+        threads: how many threads fit.
+
+    Returns:
+        The booster with all its rounds, and the score after each `ROUNDS_A_SCORE` of them.
+    """
+    import xgboost as xgb
+
+    matrix, unseen = _matrix(X, encoder, params, threads, y), _matrix(validating, encoder, params, threads)
+    scores: list[float] = []
+    patience, most = int(params["early_stopping_rounds"]), rounds_of(params)
+
+    class Stop(xgb.callback.TrainingCallback):  # type: ignore[misc]
+        def after_iteration(self, model: "xgb.Booster", epoch: int, evals_log: object) -> bool:
+            rounds = epoch + 1
+            if rounds % ROUNDS_A_SCORE:
+                return False
+            # XGBoost remembers the rows' margins: only the new trees are evaluated.
+            scores.append(score(model.predict(unseen)))
+            return rounds - ROUNDS_A_SCORE * (1 + int(np.argmax(scores))) >= patience
+
+    native = booster_params(params, seed=seed, threads=threads)
+    rounds = max(ROUNDS_A_SCORE, most - most % ROUNDS_A_SCORE)
+    return xgb.train(native, matrix, num_boost_round=rounds, callbacks=[Stop()]), scores
+
+
+def predict_booster(
+    booster: "xgb.Booster",
+    params: Params,
+    X: np.ndarray,
+    encoder: FeatureEncoder,
+    *,
+    threads: int = 0,
+    rounds: int | None = None,
+) -> np.ndarray:
+    """The probability of fraud of encoded rows, shape (rows,), float32.
+
+    Args:
+        booster: what was fitted.
+        params: the configuration that it was fitted with.
+        X: encoded rows.
+        encoder: what encoded them.
+        threads: how many threads predict; 0 means all cores.
+        rounds: use so many of the booster's first rounds; None for all.
+    """
+    window = (0, rounds or 0)
+    probability = np.asarray(booster.predict(_matrix(X, encoder, params, threads), iteration_range=window))
+    # The sum of a forest's leaves is a mean of shares but for the last digit.
+    return np.clip(probability, 0, 1) if params.get("booster") == "forest" else probability
+
+
+def _matrix(
+    X: np.ndarray, encoder: FeatureEncoder, params: Params, threads: int, y: np.ndarray | None = None
+) -> "xgb.DMatrix":
+    import xgboost as xgb
+
+    if params.get("booster") == "gblinear":  # it has no notion of categories
+        return xgb.DMatrix(encoder.one_hot(X), y, nthread=threads)
+    return xgb.DMatrix(X, y, feature_types=encoder.feature_types, enable_categorical=True, nthread=threads)

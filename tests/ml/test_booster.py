@@ -1,0 +1,200 @@
+"""XGBoost for one configuration: parameters, fits, forests, and early stopping."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost as xgb
+
+from fraud_assets.ml.booster import (
+    ROUNDS_A_SCORE,
+    booster_params,
+    predict_booster,
+    rounds_of,
+    stops_early,
+    train_booster,
+    train_until_no_better,
+    with_rounds,
+)
+from fraud_assets.ml.evaluate import average_precision
+from fraud_assets.ml.features import FeatureEncoder
+from tests.ml.tables import dataset_of, transactions
+
+DATASET = dataset_of(transactions())
+X, Y = DATASET.X, DATASET.y
+ENCODER = FeatureEncoder.fit(X, DATASET.roles.categorical)
+ENCODED = ENCODER.transform(X)
+
+BOOSTERS: list[dict[str, Any]] = [
+    {"booster": "gbtree", "n_estimators": 20, "max_depth": 4, "grow_policy": "lossguide"},
+    {"booster": "dart", "n_estimators": 20, "rate_drop": 0.5},
+    {"booster": "gblinear", "n_estimators": 20, "lambda": 0.1},
+    {"booster": "forest", "n_estimators": 20, "max_depth": 6, "subsample": 0.6, "colsample_bynode": 0.5},
+]
+EARLY = {"n_estimators": 200, "early_stopping_rounds": 30, "max_depth": 3, "eta": 0.3}
+
+
+def predictions(params: dict[str, Any], *, seed: int = 1, threads: int = 1) -> np.ndarray:
+    """Predictions of a booster for the rows that it was fitted on."""
+    params = {"n_estimators": 20, **params}
+    booster = train_booster(params, ENCODED, Y, ENCODER, seed=seed, threads=threads)
+    return predict_booster(booster, params, ENCODED, ENCODER, threads=threads)
+
+
+def until_no_better(params: dict[str, Any], X: np.ndarray, y: np.ndarray) -> tuple[xgb.Booster, list[float]]:
+    """Fitted on the first half of the rows, stopped by the second."""
+    half = len(y) // 2
+
+    def score(probability: np.ndarray) -> float:
+        return average_precision(y[half:], probability)
+
+    encoder = FeatureEncoder(tuple(f"c{i}" for i in range(X.shape[1])), (), {})
+    return train_until_no_better(params, X[:half], y[:half], X[half:], score, encoder, seed=1, threads=1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_dart_without_dropout_is_fitted_as_the_gbtree_that_it_is() -> None:
+    params = {"booster": "dart", "rate_drop": 0.0, "sample_type": "weighted", "max_depth": 4}
+    matrix = xgb.DMatrix(ENCODED, Y, feature_types=ENCODER.feature_types, enable_categorical=True)
+    dart = xgb.train({**params, "objective": "binary:logistic"}, matrix, 20)
+
+    assert booster_params(params, seed=1, threads=2)["booster"] == "gbtree"
+    assert np.array_equal(predictions(params), dart.predict(matrix))
+
+
+@pytest.mark.parametrize("dropout", [{"rate_drop": 0.5}, {"one_drop": 1}])
+def test_dart_with_dropout_stays_dart(dropout: dict[str, float]) -> None:
+    assert booster_params({"booster": "dart", **dropout}, seed=1, threads=2)["booster"] == "dart"
+    assert not np.array_equal(predictions({"booster": "dart", **dropout}), predictions({"booster": "gbtree"}))
+
+
+@pytest.mark.parametrize("params", BOOSTERS, ids=lambda params: params["booster"])
+def test_the_same_fit_twice_is_the_same_model(params: dict[str, Any]) -> None:
+    first = predictions(params, threads=2)
+    assert all(np.array_equal(first, predictions(params, threads=2)) for _ in range(3))
+
+
+@pytest.mark.parametrize("params", BOOSTERS, ids=lambda params: params["booster"])
+def test_each_booster_learns_from_numbers_booleans_and_categories(params: dict[str, Any]) -> None:
+    probability = predictions(params)
+    assert probability.shape == Y.shape
+    assert probability[Y == 1].mean() > probability[Y == 0].mean() + 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "alias", "value"),
+    [
+        ("eta", "learning_rate", 0.01),
+        ("lambda", "reg_lambda", 50.0),
+        ("alpha", "reg_alpha", 5.0),
+        ("gamma", "min_split_loss", 5.0),
+    ],
+)
+def test_parameters_reach_xgboost_under_both_their_names(name: str, alias: str, value: float) -> None:
+    ours = predictions({name: value})
+    assert np.array_equal(ours, predictions({alias: value}))
+    assert not np.array_equal(ours, predictions({}))
+
+
+@pytest.mark.parametrize("name", ["seed", "random_state"])
+def test_a_seed_in_the_space_wins_over_that_of_the_study(name: str) -> None:
+    params = {"subsample": 0.5}
+    assert np.array_equal(predictions({**params, name: 7}, seed=1), predictions(params, seed=7))
+    assert not np.array_equal(predictions({**params, name: 7}, seed=1), predictions(params, seed=1))
+
+
+@pytest.mark.parametrize("name", ["nthread", "n_jobs"])
+def test_a_trial_takes_the_threads_that_it_was_granted(name: str) -> None:
+    assert booster_params({name: 64}, seed=1, threads=2) == {
+        "objective": "binary:logistic",
+        "seed": 1,
+        "nthread": 2,
+    }
+
+
+def test_our_own_parameters_do_not_reach_xgboost() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # XGBoost warns of parameters that it doesn't know.
+        predictions({"resampler": "smote", "n_estimators": 3, "n_jobs": 2, "random_state": 3})
+
+
+@pytest.mark.parametrize(("params", "rounds"), [({}, 100), ({"n_estimators": 7}, 7), ({"n_estimators": 7.0}, 7)])
+def test_n_estimators_is_the_number_of_rounds(params: dict[str, Any], rounds: int) -> None:
+    booster = train_booster(params, ENCODED, Y, ENCODER, seed=1, threads=1)
+    assert booster.num_boosted_rounds() == rounds_of(params) == rounds
+
+
+def test_a_forest_is_one_round_of_parallel_trees_that_vote() -> None:
+    params = {"booster": "forest", "n_estimators": 30, "max_depth": 8, "subsample": 0.6, "colsample_bynode": 0.5}
+    booster = train_booster(params, ENCODED, Y, ENCODER, seed=1, threads=1)
+    each = [booster.get_dump()[i].count("leaf=") for i in range(30)]
+
+    assert (booster.num_boosted_rounds(), rounds_of(params), len(booster.get_dump())) == (1, 1, 30)
+    assert len(set(each)) > 1, "every tree sees other rows and columns"
+    probability = predict_booster(booster, params, ENCODED, ENCODER)
+    assert probability.min() >= 0
+    assert probability.max() <= 1
+    # A leaf is the share of frauds among its rows, so that the mean of all is about theirs.
+    assert probability.mean() == pytest.approx(Y.mean(), abs=0.02)
+
+
+def test_a_tree_of_a_forest_predicts_the_share_of_frauds_in_a_leaf_and_one_row_of_the_prevalence() -> None:
+    params = {"booster": "forest", "n_estimators": 1, "max_depth": 2, "min_child_weight": 5}
+    booster = train_booster(params, ENCODED, Y, ENCODER, seed=1, threads=1)
+    probability = predict_booster(booster, params, ENCODED, ENCODER)
+    leaf = booster.predict(
+        xgb.DMatrix(ENCODED, feature_types=ENCODER.feature_types, enable_categorical=True), pred_leaf=True
+    )
+    assert len(np.unique(leaf)) > 2
+    for number in np.unique(leaf):
+        inside = leaf.ravel() == number
+        share = (Y[inside].sum() + Y.mean()) / (inside.sum() + 1)
+        assert probability[inside] == pytest.approx(np.full(inside.sum(), share), abs=1e-5)
+        assert inside.sum() >= 5
+
+
+def noisy(rows: int = 2000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Half of what decides the label can't be seen: fits that go on learn noise."""
+    random = np.random.default_rng(seed)
+    values = random.normal(size=(rows, 5)).astype(np.float32)
+    return values, (values[:, 0] + random.normal(size=rows) > 1.5).astype(np.int8)
+
+
+def test_a_fit_stops_when_the_validating_rows_score_no_better() -> None:
+    booster, scores = until_no_better(EARLY, *noisy())
+    best = ROUNDS_A_SCORE * (1 + int(np.argmax(scores)))
+
+    assert booster.num_boosted_rounds() == ROUNDS_A_SCORE * len(scores) < EARLY["n_estimators"]
+    assert booster.num_boosted_rounds() - best >= EARLY["early_stopping_rounds"]
+
+
+def test_a_fit_that_goes_on_getting_better_has_all_its_rounds() -> None:
+    booster, scores = until_no_better({**EARLY, "n_estimators": 57, "eta": 0.01}, *noisy())
+    assert (booster.num_boosted_rounds(), len(scores)) == (50, 5)
+
+
+def test_the_first_rounds_of_a_stopped_fit_are_a_fit_of_so_many_rounds() -> None:
+    X, y = noisy()
+    params = {**EARLY, "subsample": 0.7}
+    booster, scores = until_no_better(params, X, y)
+    rounds = ROUNDS_A_SCORE * (1 + int(np.argmax(scores)))
+    encoder, half = FeatureEncoder(tuple("abcde"), (), {}), len(y) // 2
+    again = train_booster(with_rounds(params, rounds), X[:half], y[:half], encoder, seed=1, threads=1)
+
+    cut = predict_booster(booster, params, X[half:], encoder, rounds=rounds)
+    assert np.array_equal(cut, predict_booster(again, params, X[half:], encoder))
+    assert average_precision(y[half:], cut) == max(scores)
+
+
+@pytest.mark.parametrize("booster", ["dart", "gblinear", "forest"])
+def test_only_boosted_trees_can_be_cut(booster: str) -> None:
+    params = {"booster": booster, "n_estimators": 50, "early_stopping_rounds": 10}
+    assert stops_early({**params, "booster": "gbtree"})
+    assert stops_early({**params, "booster": "gbtree", "early_stopping_rounds": 0}) is False
+    assert not stops_early(params)
+    assert with_rounds(params, 7) == params
+
+
+def test_the_chosen_rounds_take_the_place_of_early_stopping() -> None:
+    assert with_rounds({"eta": 0.1, **EARLY}, 40) == {"eta": 0.3, "max_depth": 3, "n_estimators": 40}
