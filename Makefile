@@ -1,6 +1,8 @@
 # make materialize   the whole graph on generated data, then where to look
 # make dev           the Dagster UI, and MLflow's beside it
 # make test          lint, types, fast and integration tests
+# make bench         the Fraud Detection Handbook's protocol, five seeds: half an hour or more
+# make honesty       holdout intervals against fresh data, twenty repetitions
 # make lock          resolve the dependencies anew
 
 PYTHON ?= python3
@@ -12,7 +14,7 @@ export DAGSTER_HOME ?= $(HOME_FOLDER)/dagster_home
 
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: materialize dev test lint types test-fast test-integration lock clean
+.PHONY: materialize dev test lint types test-fast test-integration bench honesty lock clean
 
 .venv/runtime: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed: make PYTHON=python3.11"'
@@ -54,6 +56,12 @@ test-fast: .venv/development
 
 test-integration: .venv/development
 	$(BIN)/pytest -q -m integration
+
+bench: .venv/runtime
+	$(BIN)/python benchmarks/handbook.py
+
+honesty: .venv/runtime
+	$(BIN)/python benchmarks/honesty.py
 
 # requirements-dev.lock agrees with requirements.lock on everything that both have. Extras stay in: without them pip takes
 # gql[requests] for something that has no pinned version.

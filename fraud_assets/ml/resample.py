@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from fraud_assets.ml.scaled_space import ScaledSpace
 from fraud_assets.ml.schema import DataError
 
-RESAMPLERS = ("allknn", "smote", "random_under", "passthrough")
+RESAMPLERS = ("allknn", "smote", "borderline_smote", "smote_enn", "random_under", "passthrough")
 
-# Legitimate rows that random under-sampling keeps for each fraud. Balance, the usual choice, costs 0.24 of average
-# precision on the handbook's validation blocks, and this costs 0.008: a ranking needs the legitimate rows that look
-# like frauds, and those are rare.
-KEPT_FOR_A_FRAUD = 30
+# Frauds for each legitimate row where nobody asks for another ratio. Balance is imbalanced-learn's own default; to
+# under-sample to it, also usual, costs 0.24 of average precision on the handbook's validation blocks, and 1 in 30 costs
+# 0.008: a ranking needs the legitimate rows that look like frauds, and those are rare.
+_RATIOS = {"smote": 1.0, "borderline_smote": 1.0, "smote_enn": 1.0, "random_under": 1 / 30}
 
 
 @dataclass(frozen=True)
@@ -41,119 +42,152 @@ class Resampled:
         return np.vstack([X[self.kept], self.made_up]), np.concatenate([y[self.kept], self.made_up_labels])
 
 
-def resample(name: str, X: np.ndarray, y: np.ndarray, discrete: np.ndarray, *, seed: int, n_jobs: int = 1) -> Resampled:
+def resample(
+    name: str,
+    X: np.ndarray,
+    y: np.ndarray,
+    discrete: np.ndarray,
+    *,
+    seed: int,
+    n_jobs: int = 1,
+    ratio: float | None = None,
+) -> Resampled:
     """Apply the resampler called `name` to encoded fitting rows.
 
     Args:
-        name: one of `RESAMPLERS`: `allknn` removes legitimate rows whose neighbours disagree with them (Tomek 1976),
-            `smote` makes up minority rows between neighbours (Chawla et al. 2002; SMOTENC or SMOTEN where there are
-            discrete columns, which can't be interpolated), `random_under` drops legitimate rows at random until 30 are
-            left for each fraud, `passthrough` does nothing.
+        name: one of `RESAMPLERS`. `allknn` removes legitimate rows whose neighbours disagree with them (Tomek 1976).
+            `smote` makes up frauds between neighbouring frauds (Chawla et al. 2002; SMOTENC or SMOTEN where there are
+            discrete columns, which can't be interpolated). `borderline_smote` does so where most neighbours are
+            legitimate (Han et al. 2005); what it makes up has the discrete columns of the nearest fraud. `smote_enn`
+            removes, after `smote`, all rows whose neighbours disagree with them (Batista et al. 2004). `random_under`
+            drops legitimate rows at random. `passthrough` does nothing.
         X: encoded features, shape (rows, columns), NaN where missing.
         y: labels, shape (rows,), 0 or 1.
         discrete: which columns are booleans or category codes, shape (columns,).
         seed: of the sampler's random numbers.
-        n_jobs: threads of AllKNN's neighbour search; SMOTE's, among the few frauds, has one.
+        n_jobs: threads of the search for neighbours among all rows; SMOTE's, among the few frauds, has one.
+        ratio: frauds for each legitimate row after resampling, before `smote_enn` removes any; nothing is made up or
+            dropped where there are that many already. None for balance, and for `random_under` 1 in 30.
 
     Raises:
         DataError: too few rows of a class for the sampler.
-        ValueError: no resampler has this name.
+        ValueError: no resampler has this name, it takes no ratio, or the ratio is not above 0 and at most 1.
     """
-    none = np.empty((0, X.shape[1]), dtype=np.float32), np.empty(0, dtype=np.int8)
-    if name == "passthrough":
-        return Resampled(np.arange(len(y)), *none)
+    if name not in RESAMPLERS:
+        raise ValueError(f"resampler {name!r} is unknown: expected one of {list(RESAMPLERS)}")
+    if ratio is not None and name not in _RATIOS:
+        raise ValueError(f"resampler {name!r} takes no sampling_ratio, but {ratio} was given")
+    if ratio is not None and not 0 < ratio <= 1:
+        raise ValueError(f"sampling_ratio is {ratio}; expected a ratio above 0 and at most 1")
+    wanted = ratio or _RATIOS.get(name, 0)
     if name == "allknn":
-        from imblearn.under_sampling import AllKNN
-
-        sampler = AllKNN(sampling_strategy=[0], n_jobs=n_jobs)
-        sampler.fit_resample(_Space(X, discrete).distances(), y)
-        return Resampled(np.sort(sampler.sample_indices_).astype(np.int64), *none)
+        return _all_knn(X, y, discrete, n_jobs)
     if name == "random_under":
-        kept = _random_under(y, seed)
-        return Resampled(kept, *none)
-    if name == "smote":
-        return _smote(X, y, discrete, seed)
-    raise ValueError(f"resampler {name!r} is unknown: expected one of {list(RESAMPLERS)}")
+        return _nothing_made_up(_random_under(y, wanted, seed), X)
+    if name == "passthrough":
+        return _nothing_made_up(np.arange(len(y)), X)
+    return _over_sample(name, X, y, discrete, wanted, seed, n_jobs)
 
 
-def _random_under(y: np.ndarray, seed: int) -> np.ndarray:
-    """The positions of all frauds, and of `KEPT_FOR_A_FRAUD` legitimate rows for each, in their order."""
+def _nothing_made_up(kept: np.ndarray, X: np.ndarray) -> Resampled:
+    return Resampled(kept, np.empty((0, X.shape[1]), dtype=np.float32), np.empty(0, dtype=np.int8))
+
+
+def _all_knn(X: np.ndarray, y: np.ndarray, discrete: np.ndarray, n_jobs: int) -> Resampled:
+    from imblearn.under_sampling import AllKNN
+
+    sampler = AllKNN(sampling_strategy=[0], n_jobs=n_jobs)
+    sampler.fit_resample(ScaledSpace(X, discrete).distances(), y)
+    return _nothing_made_up(np.sort(sampler.sample_indices_).astype(np.int64), X)
+
+
+def _random_under(y: np.ndarray, ratio: float, seed: int) -> np.ndarray:
+    """The positions of all frauds, and of so many legitimate rows that the ratio is reached, in their order."""
     from imblearn.under_sampling import RandomUnderSampler
 
     legitimate, frauds = np.bincount(y, minlength=2)
-    if frauds == 0 or legitimate <= KEPT_FOR_A_FRAUD * frauds:
+    keep = round(frauds / ratio)
+    if frauds == 0 or legitimate <= keep:
         return np.arange(len(y))
-    sampler = RandomUnderSampler(sampling_strategy={0: int(KEPT_FOR_A_FRAUD * frauds)}, random_state=seed)
+    sampler = RandomUnderSampler(sampling_strategy={0: keep}, random_state=seed)
     sampler.fit_resample(np.arange(len(y))[:, None], y)
     return np.sort(sampler.sample_indices_).astype(np.int64)
 
 
-def _smote(X: np.ndarray, y: np.ndarray, discrete: np.ndarray, seed: int) -> Resampled:
+def _over_sample(
+    name: str, X: np.ndarray, y: np.ndarray, discrete: np.ndarray, ratio: float, seed: int, n_jobs: int
+) -> Resampled:
+    counts = np.bincount(y, minlength=2)
+    minority = int(counts.argmin())
+    if counts[minority] < 2:
+        raise DataError(f"{name} needs at least 2 rows of each class in the fitting rows, and got {counts[minority]}")
+    wanted = round(ratio * counts.max())
+    if wanted <= counts[minority]:
+        return _nothing_made_up(np.arange(len(y)), X)
+    space = ScaledSpace(X, discrete)
+    settings: dict[str, Any] = {
+        "k_neighbors": min(5, int(counts[minority]) - 1),
+        "random_state": seed,
+        "sampling_strategy": {minority: wanted},
+    }
+    made = (_borderline if name == "borderline_smote" else _between)(space, y, settings)
+    if name == "smote_enn":
+        return _edited(space, made, y, minority, n_jobs)
+    labels = np.full(len(made), minority, dtype=np.int8)
+    return Resampled(np.arange(len(y)), space.original(made), labels)
+
+
+def _between(space: ScaledSpace, y: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
+    """Rows made up between neighbours, in the scaled space."""
     from imblearn.over_sampling import SMOTE, SMOTEN, SMOTENC
 
-    minority = int(np.bincount(y, minlength=2).min())
-    if minority < 2:
-        raise DataError(f"smote needs at least 2 rows of each class in the fitting rows, and got {minority}")
-    settings: dict[str, Any] = {"k_neighbors": min(5, minority - 1), "random_state": seed}
-    space = _Space(X, discrete)
-    if discrete.all():
-        sampler = SMOTEN(**settings)
-    elif discrete.any():
-        sampler = SMOTENC(categorical_features=list(range(space.codes.shape[1])), **settings)
-    else:
+    codes = space.codes.shape[1]
+    if not codes:
         sampler = SMOTE(**settings)
-    made, labels = sampler.fit_resample(np.hstack([space.codes, space.quantities]), y)
+    elif space.quantities.shape[1]:
+        sampler = SMOTENC(categorical_features=list(range(codes)), **settings)
+    else:
+        sampler = SMOTEN(**settings)
+    made, _ = sampler.fit_resample(space.rows, y)
     # imbalanced-learn's over-samplers put the rows that went in first, and append what they made up.
-    return Resampled(np.arange(len(y)), space.original(made[len(y) :]), labels[len(y) :].astype(np.int8))
+    return np.asarray(made[len(y) :])
 
 
-class _Space:
-    """The fitting rows where distances mean something.
+def _borderline(space: ScaledSpace, y: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
+    """The same where most neighbours are of the other class; none where no row has such neighbours."""
+    from imblearn.over_sampling import BorderlineSMOTE
+    from sklearn.neighbors import NearestNeighbors
 
-    Scaling is by the standard deviation alone and in float64, so that a value that SMOTE leaves alone comes back as the
-    same float32; were a 0 to come back as 1e-9, a tree would tell made-up rows by it.
+    distances = space.distances()
+    sampler = BorderlineSMOTE(**settings, m_neighbors=min(10, len(y) - 1))
+    made = np.asarray(sampler.fit_resample(distances, y)[0][len(y) :])
+    if not len(made):
+        return space.rows[:0]
+    # Codes are columns of zeros and ones among the distances, and come out as fractions: a made-up row takes them from
+    # the nearest row of its class.
+    (minority,) = settings["sampling_strategy"]
+    own = np.flatnonzero(y == minority)
+    nearest = own[NearestNeighbors(n_neighbors=1).fit(distances[own]).kneighbors(made, return_distance=False)[:, 0]]
+    quantities = made[:, made.shape[1] - space.quantities.shape[1] :]
+    return np.hstack([space.codes[nearest], quantities])
 
-    Attributes:
-        codes: the discrete columns, shape (rows, discrete columns), float64; missing is a code of its own.
-        quantities: the other columns, scaled, the median where a value is missing; then, for each that has missing
-            values, whether it is missing, 0 or 1: so made-up rows lack values as often as the rows they are made from.
-    """
 
-    def __init__(self, X: np.ndarray, discrete: np.ndarray) -> None:
-        from sklearn.impute import SimpleImputer
-        from sklearn.preprocessing import StandardScaler
+def _edited(space: ScaledSpace, made: np.ndarray, y: np.ndarray, minority: int, n_jobs: int) -> Resampled:
+    """What edited nearest neighbours (Wilson 1972) leave of the rows and of those made up."""
+    from imblearn.under_sampling import EditedNearestNeighbours
 
-        self._discrete = discrete
-        codes = X[:, discrete].astype(np.float64)
-        self._missing_code = np.nanmax(codes, axis=0, initial=-1) + 1
-        self.codes = np.where(np.isnan(codes), self._missing_code, codes)
-        self.quantities = X[:, ~discrete].astype(np.float64)
-        missing = np.isnan(self.quantities)
-        self._with_missing = missing.any(axis=0)
-        self._scaler = StandardScaler(with_mean=False)
-        if not discrete.all():
-            imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-            scaled = self._scaler.fit_transform(imputer.fit_transform(self.quantities))
-            self.quantities = np.hstack([scaled, missing[:, self._with_missing]])
-
-    def distances(self) -> np.ndarray:
-        """The rows with each code as a column of its own: two different codes are equally far apart."""
-        from sklearn.preprocessing import OneHotEncoder
-
-        if not self._discrete.any():
-            return self.quantities
-        return np.hstack([OneHotEncoder(sparse_output=False).fit_transform(self.codes), self.quantities])
-
-    def original(self, rows: np.ndarray) -> np.ndarray:
-        """Rows of codes and quantities as the columns of the data, shape (rows, columns), float32."""
-        values = np.empty((len(rows), len(self._discrete)), dtype=np.float32)
-        codes, quantities, missing = np.split(rows, [self.codes.shape[1], len(self._discrete)], axis=1)
-        values[:, self._discrete] = np.where(codes == self._missing_code, np.nan, codes)
-        if not self._discrete.all():
-            quantities = self._scaler.inverse_transform(quantities)
-            quantities[:, self._with_missing] = np.where(missing > 0.5, np.nan, quantities[:, self._with_missing])
-            values[:, ~self._discrete] = quantities
-        return values
+    rows = np.vstack([space.rows, made])
+    labels = np.concatenate([y, np.full(len(made), minority)])
+    cleaner = EditedNearestNeighbours(sampling_strategy="all", n_jobs=n_jobs)
+    cleaner.fit_resample(space.distances_of(rows), labels)
+    left = np.sort(cleaner.sample_indices_)
+    if len(np.unique(labels[left])) < 2:
+        raise DataError(
+            f"smote_enn leaves {len(left)} of {len(labels)} rows, and of one class only: the columns don't tell frauds "
+            "from their neighbours; use another resampler"
+        )
+    kept, survivors = left[left < len(y)].astype(np.int64), made[left[left >= len(y)] - len(y)]
+    return Resampled(kept, space.original(survivors), np.full(len(survivors), minority, dtype=np.int8))
 
 
 @dataclass(frozen=True)
@@ -175,4 +209,4 @@ class Resampler:
 
     def __call__(self, X: np.ndarray, y: np.ndarray, discrete: np.ndarray, *, seed: int, n_jobs: int) -> Resampled:
         """Resample encoded fitting rows: see `resample`."""
-        return resample(self.name, X, y, discrete, seed=seed, n_jobs=n_jobs)
+        return resample(self.name, X, y, discrete, seed=seed, n_jobs=n_jobs, ratio=self.ratio)

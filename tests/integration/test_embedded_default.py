@@ -149,7 +149,7 @@ def test_the_log_shows_each_trial_with_its_score_the_best_and_what_is_left(graph
     assert [(done, left) for done, _, left in lines] == [("1", "3"), ("2", "2"), ("3", "1"), ("4", "0")]
     best = [float(score) for _, score, _ in lines]
     assert best == sorted(best)
-    assert f"{stored_json(graph.storage, 'best_params')['score']:.4f}" == lines[-1][1]
+    assert f"{stored_json(graph.storage, 'best_params')['best_trial']['score']:.4f}" == lines[-1][1]
 
 
 def test_the_summary_tells_where_to_look(graph: Materialized) -> None:
