@@ -26,7 +26,6 @@ from tests.ml.tables import LABEL, dataset_of
 
 METRIC: Metric = "average_precision"
 CONFIGURATIONS = tuple({"resampler": name, "n_estimators": 20, "max_depth": 3} for name in RESAMPLERS)
-STRATEGIES: tuple[Strategy, ...] = ("time", "group", "stratified")
 START, DAY = pd.Timestamp("2026-01-01"), pd.Timedelta(days=1)
 
 
@@ -91,7 +90,7 @@ def of(frame: pd.DataFrame) -> Dataset:
     return dataset_of(frame, entity="card", time="at")
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", ["time", "stratified"])
 def test_a_fifth_of_wrong_labels_lowers_the_number_and_not_the_model(strategy: Strategy) -> None:
     frame = payments(6000, frauds=900, cards=6000, signal=3)
     truth = frame[LABEL].to_numpy()
@@ -147,7 +146,7 @@ def rare() -> Study:
 
 
 def test_with_one_fraud_in_a_thousand_intervals_are_wide_and_hold_the_truth(rare: Study) -> None:
-    fresh = of(payments(400_000, frauds=400, signal=3, cards=300_000, seed=1))
+    fresh = of(payments(200_000, frauds=200, signal=3, cards=150_000, seed=1))
     probability = rare.model.classifier.predict_proba(fresh.X)[:, 1]
     metrics = rare.model.judgement.metrics
 
@@ -245,9 +244,9 @@ def test_frauds_of_fewer_cards_than_parts_are_told_by_their_number() -> None:
 
 def test_of_two_hundred_columns_the_three_that_matter_lead() -> None:
     random = np.random.default_rng(2)
-    frame = payments(1500, frauds=200, signal=1.5).assign(channel=random.choice(["shop", "web"], 1500))
-    knowing = {name: random.normal(size=1500) + 1.5 * frame[LABEL] for name in ("second", "third")}
-    noise = pd.DataFrame(random.normal(size=(1500, 195)), columns=[f"noise_{i}" for i in range(195)])
+    frame = payments(1000, frauds=150, signal=1.5).assign(channel=random.choice(["shop", "web"], 1000))
+    knowing = {name: random.normal(size=1000) + 1.5 * frame[LABEL] for name in ("second", "third")}
+    noise = pd.DataFrame(random.normal(size=(1000, 195)), columns=[f"noise_{i}" for i in range(195)])
     dataset = of(pd.concat([frame.assign(**knowing), noise], axis=1))
 
     study = study_of(dataset, SplitSettings(folds=2))
