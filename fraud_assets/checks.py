@@ -105,11 +105,12 @@ def of_model(
     """
     precision = judgement.metrics["average_precision"]
     worse, spread = _lost(judgement, metric, validation)
+    no_signal = None if judgement.has_signal else "no signal: the model is no better than guessing"
     return [
         dg.AssetCheckResult(
             check_name=SIGNAL.name,
             passed=judgement.has_signal,
-            description=None if judgement.has_signal else "no signal: the model is no better than guessing",
+            description="; ".join(told for told in (no_signal, judgement.caution) if told) or None,
             metadata={
                 "average precision": precision.value,
                 "interval": f"{precision.low:.4f} to {precision.high:.4f} ({judgement.level:.0%})",

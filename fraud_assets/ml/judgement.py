@@ -16,6 +16,11 @@ from fraud_assets.ml.scored_rows import ScoredRows
 # Mappings are invariant in their keys: a mapping from some names only is none from strings.
 _Name = TypeVar("_Name", bound=str)
 
+# With fewer frauds to draw from, resamples differ too little. Measured, for scores with a ROC AUC of 0.92 and 200 rows
+# for each fraud, 150 samples each: with 1, 2, 3, 5, 10 frauds the 95 % interval of the ROC AUC holds the true value
+# in 20, 50, 69, 78, 81 % of the samples, that of the average precision in 34, 80, 85, 93, 93 %.
+FEW_FRAUDS = 10
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -89,6 +94,18 @@ class Judgement:
         """
         significant = self.chance.p_value <= (1 - self.level) / 2
         return significant and self.metrics["average_precision"].low > self.prevalence
+
+    @property
+    def caution(self) -> str | None:
+        """Why the intervals promise too much, if there are too few frauds for them; else None."""
+        units = self.frauds if self.entities_with_fraud is None else self.entities_with_fraud
+        if units >= FEW_FRAUDS:
+            return None
+        where = "" if self.entities_with_fraud is None else f", of {units} entities,"
+        return (
+            f"the holdout has {self.frauds} frauds{where} and needs {FEW_FRAUDS} at least for its intervals to be wide "
+            "enough: collect more labels, or use a larger holdout_fraction"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON types."""

@@ -28,9 +28,13 @@ def split_at_random(dataset: Dataset, settings: SplitSettings, *, entities_intac
         names, shares = [f"fold_{i}" for i in range(settings.folds)], [1 / settings.folds] * settings.folds
     for name, rows in zip(names, _deal(y[rest], groups[rest], shares, settings.seed), strict=True):
         roles[rest[rows]] = name
-    hint = f"{len(np.unique(groups))} groups of rows that belong together (an entity's, or copies)"
+    where = (
+        f"in {len(np.unique(groups))} groups of rows that belong together (an entity's, or copies), frauds in "
+        f"{len(np.unique(groups[y == 1]))} of them, for {1 + len(names)} parts ({', '.join((HOLDOUT, *names))})"
+    )
     for name in (HOLDOUT, *names):
-        require_both_classes(y, roles == name, f"the part {name!r} of the split", hint)
+        what = f"the part {name!r} of the split"
+        require_both_classes(y, roles == name, what, where, "use fewer folds or other fractions")
     return Split.of_parts(roles, settings, "group" if entities_intact else "stratified", dataset.version)
 
 

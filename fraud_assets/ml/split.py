@@ -175,11 +175,14 @@ def make_split(dataset: Dataset, settings: SplitSettings) -> Split:
     return replace(split, reason=reason if settings.strategy == "auto" else "")
 
 
-def require_both_classes(y: np.ndarray, rows: np.ndarray, what: str, hint: str) -> None:
-    """Raise DataError, with the numbers, where `rows` (bool) of `y` hold one class only."""
+def require_both_classes(y: np.ndarray, rows: np.ndarray, what: str, where: str, remedy: str) -> None:
+    """Raise DataError where `rows` (bool) of `y` hold one class only.
+
+    The message has the numbers; `where` says what they are to be compared with, and `remedy` what to do about it.
+    """
     frauds, size = int(y[rows].sum()), int(rows.sum())
     if frauds in (0, size):
         raise DataError(
             f"{what} has {frauds} frauds among {size} rows, and needs both classes: the data has {int(y.sum())} frauds "
-            f"among {len(y)} rows, in {hint}; use fewer folds or other fractions"
+            f"among {len(y)} rows, {where}; {remedy}"
         )

@@ -14,6 +14,8 @@ import pandas as pd
 from fraud_assets.ml.schema import DataError, Dataset
 from fraud_assets.ml.split import HOLDOUT, LEFT_OUT, TRAIN, UNUSED, Split, SplitSettings, require_both_classes
 
+_REMEDY = "use longer windows (test_days, train_days), fewer folds, or strategy group or stratified"
+
 
 @dataclass(frozen=True)
 class Window:
@@ -128,12 +130,19 @@ def split_by_time(dataset: Dataset, settings: SplitSettings) -> Split:
     for name, (_, validating) in zip(windows, blocks.split(), strict=True):
         roles[validating] = name
     for name, window in {**windows, HOLDOUT: judged}.items():
+        left_out = np.zeros(len(dataset), dtype=bool)
         if settings.leave_out_known:
-            roles[known_compromised(dataset, window, delay)] = LEFT_OUT
+            left_out = known_compromised(dataset, window, delay)
+        roles[left_out] = LEFT_OUT
         fits.append(((time >= window.fit_start) & (time < window.fit_end)).to_numpy())
-        hint = f"{window} (data from {time.min()} to {time.max()})"
-        require_both_classes(dataset.y, fits[-1], f"the fitting window of {name!r}", hint)
-        require_both_classes(dataset.y, roles == name, f"the scoring window of {name!r}", hint)
+        where = f"from {time.min()} to {time.max()}, and this block is {window}"
+        require_both_classes(dataset.y, fits[-1], f"the fitting window of {name!r}", where, _REMEDY)
+        if left_out.any():
+            where += (
+                f", where {int(dataset.y[left_out].sum())} frauds among {int(left_out.sum())} rows are left out, as "
+                "their entity is known to be compromised by then (leave_out_known)"
+            )
+        require_both_classes(dataset.y, roles == name, f"the scoring window of {name!r}", where, _REMEDY)
     return Split(roles, np.column_stack(fits), settings, "time", dataset.version)
 
 

@@ -13,12 +13,14 @@ from fraud_assets.ml.split import Split, SplitSettings
 LABEL = "is_fraud"
 
 
-def dataset_of(frame: pd.DataFrame, *, entity: str | None = None, version: str = "v1") -> Dataset:
+def dataset_of(
+    frame: pd.DataFrame, *, entity: str | None = None, time: str | None = None, version: str = "v1"
+) -> Dataset:
     """`frame` as validation would leave it: text columns are categories, every column without a role is a feature."""
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    features = tuple(column for column in table.column_names if column not in {LABEL, entity})
+    features = tuple(column for column in table.column_names if column not in {LABEL, entity, time})
     categorical = tuple(column for column in features if pa.types.is_string(table.schema.field(column).type))
-    return Dataset(table, ColumnRoles(LABEL, 1, entity, None, features, categorical), version)
+    return Dataset(table, ColumnRoles(LABEL, 1, entity, time, features, categorical), version)
 
 
 def transactions(rows: int = 400, *, signal: float = 2.0, seed: int = 0) -> pd.DataFrame:
