@@ -196,6 +196,7 @@ def describe_model(
         threshold=model.classifier.threshold,
         threshold_rule=f"Target {best_params['scoring']['policy']['target']}, on out-of-fold predictions.",
         refit_on_all=refit_on_all,
+        limits=[judgement.caution] if judgement.caution else [],
     )
 
 

@@ -12,7 +12,8 @@ from fraud_assets.ml.schema import Dataset
 from fraud_assets.ml.split import SplitSettings
 from fraud_assets.ml.study import OutOfFold, StudyData, out_of_fold, run_trial
 from tests.ml.scored import best_f1_threshold
-from tests.ml.tables import dataset_of, split_by_group, transactions
+from tests.ml.studies import trial_of
+from tests.ml.tables import dataset_of, permuted, split_by_group, transactions
 
 DATASET = dataset_of(transactions())
 FAST = {"n_estimators": 10, "max_depth": 3}
@@ -20,10 +21,6 @@ FAST = {"n_estimators": 10, "max_depth": 3}
 
 def study_of(dataset: Dataset, folds: int = 3) -> StudyData:
     return StudyData.prepare(dataset, split_by_group(dataset, SplitSettings(folds=folds)), seed=1)
-
-
-def trial(study: StudyData, params: dict[str, Any]) -> dict[str, float]:
-    return run_trial(params, study, lambda fold, resampler: study.resample(fold, resampler, 1), threads=1)[0]
 
 
 def unseen(study: StudyData, params: dict[str, Any]) -> OutOfFold:
@@ -62,7 +59,7 @@ def test_folds_of_a_study_are_those_of_the_split(folds: int) -> None:
 
 @pytest.mark.parametrize("params", [{}, {"booster": "gblinear"}, {"resampler": "smote"}], ids=str)
 def test_a_trial_reports_every_metric_and_its_deviation(params: dict[str, Any]) -> None:
-    result = trial(study_of(DATASET), FAST | params if params.get("booster") != "gblinear" else params)
+    result = trial_of(FAST | params if params.get("booster") != "gblinear" else params, study_of(DATASET))
 
     metrics = set(score(np.array([0, 1]), np.array([0.2, 0.8])))
     names = {*metrics, *(f"{metric}_std" for metric in metrics), "threshold", "f1_at_threshold", "fit_seconds"}
@@ -83,7 +80,7 @@ def test_scores_and_threshold_are_of_rows_that_the_fold_was_not_fitted_on() -> N
     labels = [study.y[validate] for _, validate in study.folds]
     together = np.concatenate(labels), np.concatenate(probability)
 
-    result = trial(study, FAST)
+    result = trial_of(FAST, study)
 
     for metric in ("f1", "roc_auc", "log_loss"):
         folds = [score(y, p)[metric] for y, p in zip(labels, probability, strict=True)]
@@ -126,7 +123,7 @@ def test_all_folds_have_the_number_of_rounds_that_is_best_for_them_together() ->
 def test_early_stopping_does_not_learn_labels_that_mean_nothing() -> None:
     # The validating rows choose the rounds, so their score is a little above chance, and no more.
     study = study_of(permuted(dataset_of(transactions(2000))))
-    assert trial(study, EARLY)["roc_auc"] == pytest.approx(0.5, abs=0.06)
+    assert trial_of(EARLY, study)["roc_auc"] == pytest.approx(0.5, abs=0.06)
 
 
 @pytest.mark.parametrize("resampler", RESAMPLERS)
@@ -144,11 +141,11 @@ def test_resampled_rows_are_asked_for_once_a_fold(resampler: str) -> None:
 
 def test_a_trial_without_a_resampler_resamples_nothing() -> None:
     study = study_of(DATASET)
-    plain, named = trial(study, FAST), trial(study, FAST | {"resampler": "passthrough"})
+    plain, named = trial_of(FAST, study), trial_of(FAST | {"resampler": "passthrough"}, study)
     assert {**plain, "fit_seconds": 0} == {**named, "fit_seconds": 0}
 
 
 @pytest.mark.parametrize("objective", ["binary:logitraw", "reg:squarederror"])
 def test_a_model_that_predicts_no_probabilities_fails_its_trial(objective: str) -> None:
     with pytest.raises(FloatingPointError, match=f"fold 0: the model predicts .*no probabilities, for .*{objective}"):
-        trial(study_of(DATASET), {"objective": objective, "n_estimators": 50})
+        trial_of({"objective": objective, "n_estimators": 50}, study_of(DATASET))
