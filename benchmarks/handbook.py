@@ -5,7 +5,7 @@ blocks; the chosen trials are refitted on the fitting week of each test block, a
 Nothing is chosen by a test block. The published grid search took 1,251 s; that is the limit of one seed here, from the
 first trial to the score.
 
-    python benchmarks/handbook.py [--data FILE.parquet] [--seeds 0 1 2 3 4] [--trials 100] [--validate-only]
+    python benchmarks/handbook.py [--data FILE.parquet] [--seeds 0 1 2 3 4] [--trials 40] [--validate-only]
 
 With `--validate-only` the test blocks stay unread: members are chosen on two validation blocks and scored on the other
 two, both ways round.
@@ -192,7 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=beside, help="the handbook's transformed transactions")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--members", type=int, default=10)
     parser.add_argument("--validate-only", action="store_true")
     args = parser.parse_args()

@@ -14,11 +14,13 @@ from fraud_assets.ml.scaled_space import ScaledSpace
 from fraud_assets.ml.schema import DataError
 
 RESAMPLERS = ("allknn", "smote", "borderline_smote", "smote_enn", "random_under", "passthrough")
+# Those that take a ratio; the others decide by themselves how many rows there are afterwards.
+WITH_RATIO = ("smote", "borderline_smote", "smote_enn", "random_under")
 
-# Frauds for each legitimate row where nobody asks for another ratio. Balance is imbalanced-learn's own default; to
-# under-sample to it, also usual, costs 0.24 of average precision on the handbook's validation blocks, and 1 in 30 costs
-# 0.008: a ranking needs the legitimate rows that look like frauds, and those are rare.
-_RATIOS = {"smote": 1.0, "borderline_smote": 1.0, "smote_enn": 1.0, "random_under": 1 / 30}
+# Legitimate rows that random under-sampling keeps for each fraud. Balance, the usual choice, costs 0.24 of average
+# precision on the handbook's validation blocks, and this costs 0.008: a ranking needs the legitimate rows that look
+# like frauds, and those are rare.
+KEPT_FOR_A_FRAUD = 30
 
 
 @dataclass(frozen=True)
@@ -55,139 +57,132 @@ def resample(
     """Apply the resampler called `name` to encoded fitting rows.
 
     Args:
-        name: one of `RESAMPLERS`. `allknn` removes legitimate rows whose neighbours disagree with them (Tomek 1976).
-            `smote` makes up frauds between neighbouring frauds (Chawla et al. 2002; SMOTENC or SMOTEN where there are
-            discrete columns, which can't be interpolated). `borderline_smote` does so where most neighbours are
-            legitimate (Han et al. 2005); what it makes up has the discrete columns of the nearest fraud. `smote_enn`
-            removes, after `smote`, all rows whose neighbours disagree with them (Batista et al. 2004). `random_under`
-            drops legitimate rows at random. `passthrough` does nothing.
+        name: one of `RESAMPLERS`:
+
+            - `allknn` removes legitimate rows whose neighbours disagree with them (Tomek 1976);
+            - `smote` makes up minority rows between neighbours (Chawla et al. 2002; SMOTENC or SMOTEN where there are
+              discrete columns, which can't be interpolated);
+            - `borderline_smote` does so only from minority rows in danger, those with at least half, but not all, of
+              their 10 neighbours in the majority (Borderline-SMOTE1, Han et al. 2005), and makes nothing up where no
+              row is; a made-up row has the discrete values of the nearer of the two rows it lies between;
+            - `smote_enn` is `smote`, after which rows of either class, made up or not, go unless their 3 neighbours
+              are of the same class (Batista et al. 2004, who let 2 of 3 decide; imbalanced-learn asks for all);
+            - `random_under` drops legitimate rows at random;
+            - `passthrough` does nothing.
         X: encoded features, shape (rows, columns), NaN where missing.
         y: labels, shape (rows,), 0 or 1.
         discrete: which columns are booleans or category codes, shape (columns,).
         seed: of the sampler's random numbers.
-        n_jobs: threads of the search for neighbours among all rows; SMOTE's, among the few frauds, has one.
-        ratio: frauds for each legitimate row after resampling, before `smote_enn` removes any; nothing is made up or
-            dropped where there are that many already. None for balance, and for `random_under` 1 in 30.
+        n_jobs: threads of a neighbour search among all rows; SMOTE's, among the few frauds, has one.
+        ratio: frauds for each legitimate row, to the nearest row, over 0 and up to 1; for `smote_enn` before rows go.
+            Where making rows up, or dropping them, would only lead away from it, the rows stay as they are (`smote_enn`
+            still cleans them). None is balance, of whichever class is the smaller, and for `random_under` 1 / 30.
 
     Raises:
-        DataError: too few rows of a class for the sampler.
-        ValueError: no resampler has this name, it takes no ratio, or the ratio is not above 0 and at most 1.
+        DataError: too few rows of a class for the sampler, or none left by it.
+        ValueError: no resampler has this name, it takes no ratio, or the ratio is out of range.
     """
     if name not in RESAMPLERS:
         raise ValueError(f"resampler {name!r} is unknown: expected one of {list(RESAMPLERS)}")
-    if ratio is not None and name not in _RATIOS:
-        raise ValueError(f"resampler {name!r} takes no sampling_ratio, but {ratio} was given")
+    if ratio is not None and name not in WITH_RATIO:
+        raise ValueError(f"resampler {name!r} takes no ratio, and got {ratio}: those that do are {list(WITH_RATIO)}")
     if ratio is not None and not 0 < ratio <= 1:
-        raise ValueError(f"sampling_ratio is {ratio}; expected a ratio above 0 and at most 1")
-    wanted = ratio or _RATIOS.get(name, 0)
-    if name == "allknn":
-        return _all_knn(X, y, discrete, n_jobs)
-    if name == "random_under":
-        return _nothing_made_up(_random_under(y, wanted, seed), X)
+        raise ValueError(f"ratio must be over 0 and at most 1, and is {ratio}")
+    everything = np.arange(len(y))
+    none = np.empty((0, X.shape[1]), dtype=np.float32), np.empty(0, dtype=np.int8)
     if name == "passthrough":
-        return _nothing_made_up(np.arange(len(y)), X)
-    return _over_sample(name, X, y, discrete, wanted, seed, n_jobs)
+        return Resampled(everything, *none)
+    if name == "random_under":
+        return Resampled(_random_under(y, ratio, seed), *none)
+    space = ScaledSpace(X, discrete)
+    if name == "allknn":
+        from imblearn.under_sampling import AllKNN
+
+        sampler = AllKNN(sampling_strategy=[0], n_jobs=n_jobs)
+        sampler.fit_resample(space.distances(space.rows), y)
+        return Resampled(np.sort(sampler.sample_indices_).astype(np.int64), *none)
+    if name == "smote_enn":
+        return _smote_enn(space, y, ratio, seed, n_jobs)
+    made, labels = _over_sample(name, space, y, ratio, seed, n_jobs)
+    return Resampled(everything, space.original(made), labels)
 
 
-def _nothing_made_up(kept: np.ndarray, X: np.ndarray) -> Resampled:
-    return Resampled(kept, np.empty((0, X.shape[1]), dtype=np.float32), np.empty(0, dtype=np.int8))
-
-
-def _all_knn(X: np.ndarray, y: np.ndarray, discrete: np.ndarray, n_jobs: int) -> Resampled:
-    from imblearn.under_sampling import AllKNN
-
-    sampler = AllKNN(sampling_strategy=[0], n_jobs=n_jobs)
-    sampler.fit_resample(ScaledSpace(X, discrete).distances(), y)
-    return _nothing_made_up(np.sort(sampler.sample_indices_).astype(np.int64), X)
-
-
-def _random_under(y: np.ndarray, ratio: float, seed: int) -> np.ndarray:
-    """The positions of all frauds, and of so many legitimate rows that the ratio is reached, in their order."""
+def _random_under(y: np.ndarray, ratio: float | None, seed: int) -> np.ndarray:
+    """The positions of all frauds, and of as many legitimate rows as the ratio leaves for them, in their order."""
     from imblearn.under_sampling import RandomUnderSampler
 
-    legitimate, frauds = np.bincount(y, minlength=2)
-    keep = round(frauds / ratio)
-    if frauds == 0 or legitimate <= keep:
+    legitimate, frauds = map(int, np.bincount(y, minlength=2))
+    goal = KEPT_FOR_A_FRAUD * frauds if ratio is None else round(frauds / ratio)
+    if frauds == 0 or legitimate <= goal:
         return np.arange(len(y))
-    sampler = RandomUnderSampler(sampling_strategy={0: keep}, random_state=seed)
+    sampler = RandomUnderSampler(sampling_strategy={0: goal}, random_state=seed)
     sampler.fit_resample(np.arange(len(y))[:, None], y)
     return np.sort(sampler.sample_indices_).astype(np.int64)
 
 
 def _over_sample(
-    name: str, X: np.ndarray, y: np.ndarray, discrete: np.ndarray, ratio: float, seed: int, n_jobs: int
-) -> Resampled:
+    name: str, space: ScaledSpace, y: np.ndarray, ratio: float | None, seed: int, n_jobs: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `name` makes up, as rows of `space`, and their labels."""
+    from imblearn.over_sampling import SMOTE, SMOTEN, SMOTENC, BorderlineSMOTE
+
     counts = np.bincount(y, minlength=2)
-    minority = int(counts.argmin())
-    if counts[minority] < 2:
-        raise DataError(f"{name} needs at least 2 rows of each class in the fitting rows, and got {counts[minority]}")
-    wanted = round(ratio * counts.max())
-    if wanted <= counts[minority]:
-        return _nothing_made_up(np.arange(len(y)), X)
-    space = ScaledSpace(X, discrete)
+    smaller = int(counts.argmin())
+    # With a ratio, legitimate rows that are the smaller class never grow: their goal is at most what they are.
+    goal = int(counts.max()) if ratio is None else round(ratio * int(counts[0]))
+    if goal <= counts[smaller]:
+        return np.empty((0, space.rows.shape[1])), np.empty(0, dtype=np.int8)
+    minority = _at_least_two(name, y)
     settings: dict[str, Any] = {
-        "k_neighbors": min(5, int(counts[minority]) - 1),
+        "sampling_strategy": {smaller: goal},
+        "k_neighbors": min(5, minority - 1),
         "random_state": seed,
-        "sampling_strategy": {minority: wanted},
     }
-    made = (_borderline if name == "borderline_smote" else _between)(space, y, settings)
-    if name == "smote_enn":
-        return _edited(space, made, y, minority, n_jobs)
-    labels = np.full(len(made), minority, dtype=np.int8)
-    return Resampled(np.arange(len(y)), space.original(made), labels)
-
-
-def _between(space: ScaledSpace, y: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
-    """Rows made up between neighbours, in the scaled space."""
-    from imblearn.over_sampling import SMOTE, SMOTEN, SMOTENC
-
-    codes = space.codes.shape[1]
-    if not codes:
-        sampler = SMOTE(**settings)
-    elif space.quantities.shape[1]:
-        sampler = SMOTENC(categorical_features=list(range(codes)), **settings)
-    else:
-        sampler = SMOTEN(**settings)
-    made, _ = sampler.fit_resample(space.rows, y)
     # imbalanced-learn's over-samplers put the rows that went in first, and append what they made up.
-    return np.asarray(made[len(y) :])
+    if name == "borderline_smote":
+        from sklearn.neighbors import NearestNeighbors
+
+        # A row is the nearest neighbour of its own.
+        around = NearestNeighbors(n_neighbors=1 + min(10, len(y) - 1), n_jobs=n_jobs)
+        sampler = BorderlineSMOTE(m_neighbors=around, **settings)
+        points, labels = sampler.fit_resample(space.distances(space.rows), y)
+        return space.from_distances(points[len(y) :]), labels[len(y) :].astype(np.int8)
+    if space.codes == space.rows.shape[1]:
+        sampler = SMOTEN(**settings)
+    elif space.codes:
+        sampler = SMOTENC(categorical_features=list(range(space.codes)), **settings)
+    else:
+        sampler = SMOTE(**settings)
+    rows, labels = sampler.fit_resample(space.rows, y)
+    return rows[len(y) :], labels[len(y) :].astype(np.int8)
 
 
-def _borderline(space: ScaledSpace, y: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
-    """The same where most neighbours are of the other class; none where no row has such neighbours."""
-    from imblearn.over_sampling import BorderlineSMOTE
-    from sklearn.neighbors import NearestNeighbors
-
-    distances = space.distances()
-    sampler = BorderlineSMOTE(**settings, m_neighbors=min(10, len(y) - 1))
-    made = np.asarray(sampler.fit_resample(distances, y)[0][len(y) :])
-    if not len(made):
-        return space.rows[:0]
-    # Codes are columns of zeros and ones among the distances, and come out as fractions: a made-up row takes them from
-    # the nearest row of its class.
-    (minority,) = settings["sampling_strategy"]
-    own = np.flatnonzero(y == minority)
-    nearest = own[NearestNeighbors(n_neighbors=1).fit(distances[own]).kneighbors(made, return_distance=False)[:, 0]]
-    quantities = made[:, made.shape[1] - space.quantities.shape[1] :]
-    return np.hstack([space.codes[nearest], quantities])
-
-
-def _edited(space: ScaledSpace, made: np.ndarray, y: np.ndarray, minority: int, n_jobs: int) -> Resampled:
-    """What edited nearest neighbours (Wilson 1972) leave of the rows and of those made up."""
+def _smote_enn(space: ScaledSpace, y: np.ndarray, ratio: float | None, seed: int, n_jobs: int) -> Resampled:
+    """imbalanced-learn's SMOTEENN step by step: its own takes no discrete columns, and doesn't tell which rows stay."""
     from imblearn.under_sampling import EditedNearestNeighbours
 
-    rows = np.vstack([space.rows, made])
-    labels = np.concatenate([y, np.full(len(made), minority)])
-    cleaner = EditedNearestNeighbours(sampling_strategy="all", n_jobs=n_jobs)
-    cleaner.fit_resample(space.distances_of(rows), labels)
-    left = np.sort(cleaner.sample_indices_)
-    if len(np.unique(labels[left])) < 2:
+    _at_least_two("smote_enn", y)
+    made, made_labels = _over_sample("smote_enn", space, y, ratio, seed, n_jobs)
+    rows, labels = np.vstack([space.rows, made]), np.concatenate([y, made_labels])
+    sampler = EditedNearestNeighbours(sampling_strategy="all", n_jobs=n_jobs)
+    sampler.fit_resample(space.distances(rows), labels)
+    stay = np.sort(sampler.sample_indices_).astype(np.int64)
+    before, after = np.bincount(labels, minlength=2), np.bincount(labels[stay], minlength=2)
+    if not after.all():
         raise DataError(
-            f"smote_enn leaves {len(left)} of {len(labels)} rows, and of one class only: the columns don't tell frauds "
-            "from their neighbours; use another resampler"
+            f"smote_enn left {after[0]} of {before[0]} legitimate rows and {after[1]} of {before[1]} frauds "
+            f"({len(made)} rows made up): a fit needs both, so use another resampler"
         )
-    kept, survivors = left[left < len(y)].astype(np.int64), made[left[left >= len(y)] - len(y)]
-    return Resampled(kept, space.original(survivors), np.full(len(survivors), minority, dtype=np.int8))
+    kept, made_stay = stay[stay < len(y)], stay[stay >= len(y)] - len(y)
+    return Resampled(kept, space.original(made[made_stay]), made_labels[made_stay])
+
+
+def _at_least_two(name: str, y: np.ndarray) -> int:
+    """The rows of the smaller class, if a row of it has a neighbour there."""
+    minority = int(np.bincount(y, minlength=2).min())
+    if minority < 2:
+        raise DataError(f"{name} needs at least 2 rows of each class in the fitting rows, and got {minority}")
+    return minority
 
 
 @dataclass(frozen=True)

@@ -1,59 +1,65 @@
-"""Fitting rows where distances mean something."""
+"""Encoded rows where distances mean something, and the way back to the units of the data."""
 
 import numpy as np
 
 
 class ScaledSpace:
-    """Encoded rows, imputed and scaled.
+    """Encoded rows, scaled and imputed, in which neighbours can be looked for and rows can be made up.
 
     Scaling is by the standard deviation alone and in float64, so that a value that SMOTE leaves alone comes back as the
     same float32; were a 0 to come back as 1e-9, a tree would tell made-up rows by it.
 
     Attributes:
-        codes: the discrete columns, shape (rows, discrete columns), float64; missing is a code of its own.
-        quantities: the other columns, scaled, the median where a value is missing; then, for each that has missing
-            values, whether it is missing, 0 or 1: so made-up rows lack values as often as the rows they are made from.
+        codes: how many of the first columns of `rows` are codes.
+        rows: the rows, float64, shape (rows, codes + other columns + other columns with missing values). First the
+            discrete columns, where missing is a code of its own. Then the others, scaled, the median where a value is
+            missing; then, for each that has missing values, whether it is missing, 0 or 1: so made-up rows lack values
+            as often as the rows they are made from.
     """
 
     def __init__(self, X: np.ndarray, discrete: np.ndarray) -> None:
+        """From encoded features, shape (rows, columns), NaN where missing, and which columns are codes, (columns,)."""
         from sklearn.impute import SimpleImputer
-        from sklearn.preprocessing import StandardScaler
+        from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
         self._discrete = discrete
+        self.codes = int(np.sum(discrete))
         codes = X[:, discrete].astype(np.float64)
         self._missing_code = np.nanmax(codes, axis=0, initial=-1) + 1
-        self.codes = np.where(np.isnan(codes), self._missing_code, codes)
-        self.quantities = X[:, ~discrete].astype(np.float64)
-        missing = np.isnan(self.quantities)
+        codes = np.where(np.isnan(codes), self._missing_code, codes)
+        quantities = X[:, ~discrete].astype(np.float64)
+        missing = np.isnan(quantities)
         self._with_missing = missing.any(axis=0)
         self._scaler = StandardScaler(with_mean=False)
         if not discrete.all():
             imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-            scaled = self._scaler.fit_transform(imputer.fit_transform(self.quantities))
-            self.quantities = np.hstack([scaled, missing[:, self._with_missing]])
+            scaled = self._scaler.fit_transform(imputer.fit_transform(quantities))
+            quantities = np.hstack([scaled, missing[:, self._with_missing]])
+        self.rows = np.hstack([codes, quantities])
+        self._one_hot = OneHotEncoder(sparse_output=False)
+        if self.codes:
+            self._one_hot.fit(codes)
 
-    @property
-    def rows(self) -> np.ndarray:
-        """Codes and quantities side by side."""
-        return np.hstack([self.codes, self.quantities])
+    def distances(self, rows: np.ndarray) -> np.ndarray:
+        """Rows like `rows`, each code as a column of its own, the first ones: any two codes are equally far apart."""
+        if not self.codes:
+            return rows
+        return np.hstack([self._one_hot.transform(rows[:, : self.codes]), rows[:, self.codes :]])
 
-    def distances(self) -> np.ndarray:
-        """The rows with each code as a column of its own: two different codes are equally far apart."""
-        return self.distances_of(self.rows)
+    def from_distances(self, points: np.ndarray) -> np.ndarray:
+        """Points between those of `distances` as rows like `rows`.
 
-    def distances_of(self, rows: np.ndarray) -> np.ndarray:
-        """The same of other rows of codes and quantities, whose codes occur in these."""
-        from sklearn.preprocessing import OneHotEncoder
-
-        codes, quantities = np.split(rows, [self.codes.shape[1]], axis=1)
-        if not self._discrete.any():
-            return quantities
-        return np.hstack([OneHotEncoder(sparse_output=False).fit(self.codes).transform(codes), quantities])
+        A point between two rows gets all its codes from the nearer one, never a fraction.
+        """
+        if not self.codes:
+            return points
+        codes, quantities = np.split(points, [sum(map(len, self._one_hot.categories_))], axis=1)
+        return np.hstack([self._one_hot.inverse_transform(codes), quantities])
 
     def original(self, rows: np.ndarray) -> np.ndarray:
-        """Rows of codes and quantities as the columns of the data, shape (rows, columns), float32."""
+        """Rows like `rows` as the columns of the data, shape (rows, columns), float32."""
         values = np.empty((len(rows), len(self._discrete)), dtype=np.float32)
-        codes, quantities, missing = np.split(rows, [self.codes.shape[1], len(self._discrete)], axis=1)
+        codes, quantities, missing = np.split(rows, [self.codes, len(self._discrete)], axis=1)
         values[:, self._discrete] = np.where(codes == self._missing_code, np.nan, codes)
         if len(rows) and not self._discrete.all():
             quantities = self._scaler.inverse_transform(quantities)

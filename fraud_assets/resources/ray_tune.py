@@ -161,6 +161,7 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
             points_to_evaluate=[dict(point) for point in experiment.points] or None,
         )
         trainable = tune.with_parameters(trial_worker.FraudTrial, study=study, resampled=resampled, threads=threads)
+        suggested = _Suggested()
         per_trial = {"cpu": experiment.cpus_per_trial, "gpu": experiment.gpus_per_trial}
         tuner = tune.Tuner(
             tune.with_resources(trainable, per_trial),
@@ -179,7 +180,7 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
                 storage_filesystem=experiment.storage.filesystem,
                 # What a trial predicted for validating rows is what ensembles are selected by.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=True),
-                callbacks=[trial_worker.ListenerCallback(list(listeners))],
+                callbacks=[trial_worker.ListenerCallback([suggested, *listeners])],
                 verbose=0,
             ),
         )
@@ -188,23 +189,39 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
                 grid = tuner.fit()
         finally:
             ray.kill(resampled)
-        return _records(grid)
+        return _records(grid, suggested.params)
 
 
-def _records(grid: "ResultGrid") -> list[TrialRecord]:
+class _Suggested:
+    """Remembers what each trial was started with: Tune's results know it only of trials that reported something."""
+
+    def __init__(self) -> None:
+        self.params: dict[str, dict[str, Any]] = {}
+
+    def trial_started(self, trial: TrialRecord) -> None:
+        """Remember the configuration."""
+        self.params[trial.trial_id] = trial.params
+
+    def trial_ended(self, trial: TrialRecord) -> None:
+        """Nothing is left to remember."""
+
+
+def _records(grid: "ResultGrid", suggested: Mapping[str, dict[str, Any]]) -> list[TrialRecord]:
     from fraud_assets.resources.trial_worker import describe, reported
 
     records = []
     for result in grid:
         values = result.metrics or {}
         error = describe(result.error) if result.error is not None else None
-        metrics = {} if error else reported(values)
+        # The time budget may end a trial between its result and its checkpoint, too.
+        metrics = reported(values) if error is None and result.checkpoint is not None else {}
         status: TrialStatus = "failed" if error else "finished" if metrics else "stopped"
         # Tune's result has no id of a trial that failed or was stopped; the name of its folder is the id.
         trial_id = Path(result.path).name
+        params = result.config if result.config is not None else suggested.get(trial_id, {})
         checkpoint = result.checkpoint.path if status == "finished" else None
         seconds = values.get("time_total_s")
-        records.append(TrialRecord(trial_id, dict(result.config), status, metrics, seconds, error, checkpoint))
+        records.append(TrialRecord(trial_id, dict(params), status, metrics, seconds, error, checkpoint))
     return records
 
 

@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.integration.graph import ASSETS, EXPERIMENT, materialize, mlflow_runs, statuses, the_study
-from tests.integration.transactions import ROLES, write_transactions
+from tests.integration.transactions import ROLES, space, write_transactions
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("local_ray")]
 
@@ -22,15 +22,6 @@ def config(work: Path, **tuning: Any) -> dict[str, Any]:
         "dataset_split": {"folds": 1},
         "tuning_results": {"trials": 3, "max_concurrent": 2, **tuning},
     }
-
-
-def space(work: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> str:
-    """The import path of a search space whose function has this body, in a module in the working directory."""
-    name = f"spaces_{work.parent.name}"
-    lines = "\n".join(f"    {line}" for line in body.splitlines())
-    (work / f"{name}.py").write_text(f"def ours(trial):\n{lines}\n")
-    monkeypatch.syspath_prepend(work)
-    return f"{name}:ours"
 
 
 def test_a_space_that_raises_fails_tuning_with_its_error_and_the_parent_with_it(

@@ -17,7 +17,7 @@ from fraud_assets.ml.search_space import SEARCH_SPACES
 from fraud_assets.ml.split import Split
 from fraud_assets.ml.study import StudyData
 from tests.integration.graph import ASSETS, materialize, stored_json, the_study
-from tests.integration.transactions import ROLES, write_transactions
+from tests.integration.transactions import ROLES, space, write_transactions
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("local_ray")]
 
@@ -121,3 +121,22 @@ def test_a_second_objective_leaves_a_pareto_front_and_a_limit_chooses_on_it(work
     assert not run.success
     assert "has alert_rate_at_threshold of at most" in run.messages["tuning_results"]
     assert "set second_limit to what can be reached" in run.messages["tuning_results"]
+
+
+def test_trials_that_the_time_budget_ends_are_told_with_their_configuration_and_cost_no_other(
+    work: Path, embedded_mlflow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first trial ends at once, the others never would.
+    body = "eta = trial.suggest_float('eta', 0.1, 0.3)\nreturn {'n_estimators': 10 if trial.number == 0 else 10**7}"
+    endless = space(work, monkeypatch, body)
+    run = materialize(config(work, search_space=endless, trials=6, max_concurrent=2, time_budget_s=30), ASSETS[:4])
+    assert run.success, run.log
+    grid = grid_of(work)
+    stopped = grid[grid["status"] == "stopped"]
+    assert (grid["status"] == "finished").sum() == 1
+    assert len(stopped) >= 1
+    assert stopped["average_precision"].isna().all()
+    assert stopped["params/eta"].notna().any(), "those that had begun say with what"
+    parent, children = the_study(embedded_mlflow)
+    assert parent.info.status == "FINISHED"
+    assert {child.info.status for child in children} == {"FINISHED", "KILLED"}

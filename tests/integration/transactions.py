@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 CHANNELS = ("chip", "contactless", "online")
 # Configuration of the assets for this table: one fold, few trials.
@@ -42,3 +43,12 @@ def write_transactions(folder: Path, rows: int = 1200, seed: int = 0) -> Path:
     raw.mkdir(exist_ok=True)
     transactions(rows, seed).to_parquet(raw / "transactions.parquet", index=False)
     return raw
+
+
+def space(work: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> str:
+    """The import path of a search space whose function has this body, in a module in the working directory."""
+    name = f"spaces_{work.parent.name}"
+    lines = "\n".join(f"    {line}" for line in body.splitlines())
+    (work / f"{name}.py").write_text(f"def ours(trial):\n{lines}\n")
+    monkeypatch.syspath_prepend(work)
+    return f"{name}:ours"

@@ -69,7 +69,7 @@ def test_every_configuration_names_booster_objective_rounds_and_what_is_done_abo
     for params in configurations:
         assert params["booster"] in {"gbtree", "forest", "dart", "gblinear"}
         assert params["objective"] == "binary:logistic"
-        assert params["n_estimators"] >= 20
+        assert params["n_estimators"] >= 10
         assert ("early_stopping_rounds" in params) == (params["booster"] == "gbtree")
         assert params["imbalance"] in {"none", "weight", "resample"}
 
@@ -94,7 +94,7 @@ def test_a_linear_model_is_not_asked_about_trees(configurations: list[dict[str, 
 def test_dart_really_drops_trees_and_is_spared_many_rounds(configurations: list[dict[str, Any]]) -> None:
     dart = [params for params in configurations if params["booster"] == "dart"]
     assert dart
-    assert all(params["rate_drop"] > 0 and params["n_estimators"] <= 100 for params in dart)
+    assert all(params["rate_drop"] > 0 and params["n_estimators"] <= 50 for params in dart)
     assert not any("rate_drop" in params for params in configurations if params["booster"] != "dart")
 
 
