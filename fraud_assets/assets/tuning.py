@@ -1,6 +1,5 @@
 """The search for the best configuration, and what it found."""
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -202,8 +201,5 @@ def best_params(context: dg.AssetExecutionContext, tuning_results: pa.Table) -> 
 
 
 def _shares(members: list[dict[str, Any]]) -> pd.DataFrame:
-    """A row a member: how much it counts, how good it is alone, and its configuration."""
-    return pd.DataFrame(
-        {"trial": m["name"], "share": m["weight"], "score alone": m["score"], "params": json.dumps(m["params"])}
-        for m in members
-    )
+    """A row a member: how much it counts, and how good it is alone; the configurations would fill the page."""
+    return pd.DataFrame({"trial": m["name"], "share": m["weight"], "score alone": m["score"]} for m in members)
