@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from fraud_assets.ml.bootstrap import ResampledMetrics, clusters_of, draw_counts
 from fraud_assets.ml.chance import ChanceLevel, chance_level
 from fraud_assets.ml.evaluate import LESS_IS_BETTER
 from fraud_assets.ml.fraud_metrics import MetricSettings
+from fraud_assets.ml.intervals import Interval, interval, with_unseen_frauds
 from fraud_assets.ml.scored_rows import ScoredRows
 
 # Mappings are invariant in their keys: a mapping from some names only is none from strings.
@@ -20,21 +21,6 @@ _Name = TypeVar("_Name", bound=str)
 # for each fraud, 150 samples each: with 1, 2, 3, 5, 10 frauds the 95 % interval of the ROC AUC holds the true value
 # in 20, 50, 69, 78, 81 % of the samples, that of the average precision in 34, 80, 85, 93, 93 %.
 FEW_FRAUDS = 10
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value on the holdout and its percentile bootstrap interval.
-
-    Attributes:
-        value: on the rows as they are.
-        low: lower end.
-        high: upper end.
-    """
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -63,10 +49,10 @@ class Judgement:
         rows: how many there are.
         frauds: how many of them are frauds.
         entities: how many cards, customers or accounts; None where the data has none, and rows were resampled.
-        entities_with_fraud: how many of them have a fraud: with few, intervals are too narrow, whatever the number of
-            rows is.
+        entities_with_fraud: how many of them have a fraud: with few, intervals are wide whatever the number of rows;
+            with fewer than five or so, still too narrow.
         resamples: of the bootstrap, and permutations of `chance`.
-        level: share of the resamples inside an interval.
+        level: how often an interval is to hold what other data would say.
         settings: alerts a day, false-positive rate and costs that the metrics were computed with.
     """
 
@@ -145,10 +131,10 @@ def judge(
 ) -> Judgement:
     """Judge a model's predictions of the holdout.
 
-    Entities are drawn with replacement, or rows where the data has no entity; an interval holds the middle `level` of
-    the resamples (the percentile interval: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13).
-    It says how much the number depends on which cards came into the holdout. It knows nothing of how another fit, or
-    another month, would have done.
+    Entities are drawn with replacement, or rows where the data has no entity; an interval holds the middle of the
+    resamples: more than `level` of them, because entities with a fraud are few (see `intervals`). It says how much the
+    number depends on which cards came into the holdout. It knows nothing of how another fit, or another month, would
+    have done.
 
     Args:
         rows: the holdout with the model's predictions; neither the model nor `threshold` may have seen it.
@@ -158,7 +144,7 @@ def judge(
         baseline_thresholds: each baseline's own threshold, chosen where the model's was. A baseline without one isn't
             compared in what depends on it: accuracy, precision, recall, f1, expected_cost.
         resamples: how many; 1,000 give the ends of a 95 % interval two digits.
-        level: share of the resamples inside an interval.
+        level: how often an interval is to hold what other data would say.
         seed: of resampling and permuting.
 
     Raises:
@@ -187,17 +173,19 @@ def judge(
         drawn.append(model(counts))
         for name, other in others.items():
             drawn_of[name].append(other(counts))
+    units = len(np.unique(cluster[rows.y == 1]))
+    intervals = _Intervals(level, units, seed)
     metrics = _joined(drawn)
     has_entities = rows.entity is not None
     return Judgement(
-        metrics=_intervals(metrics, level),
-        baselines={name: _compare(metrics, _joined(drawn_of[name]), level) for name in others},
+        metrics=intervals.of_metrics(metrics),
+        baselines={name: intervals.with_baseline(metrics, _joined(drawn_of[name])) for name in others},
         chance=chance_level(rows, resamples, seed),
         prevalence=float(rows.y.mean()),
         rows=len(rows),
         frauds=int(rows.y.sum()),
         entities=len(as_it_is) if has_entities else None,
-        entities_with_fraud=len(np.unique(cluster[rows.y == 1])) if has_entities else None,
+        entities_with_fraud=units if has_entities else None,
         resamples=resamples,
         level=level,
         settings=settings,
@@ -209,18 +197,29 @@ def _joined(batches: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
-def _intervals(drawn: Mapping[str, np.ndarray], level: float) -> dict[str, Interval]:
-    ends = [(1 - level) / 2, (1 + level) / 2]
-    intervals = {}
-    for name, values in drawn.items():
-        low, high = np.quantile(values[1:], ends)
-        intervals[name] = Interval(float(values[0]), float(low), float(high))
-    return intervals
+@dataclass(frozen=True)
+class _Intervals:
+    """Intervals of values that `_joined` made; `units` as of `intervals.tail`."""
 
+    level: float
+    units: int
+    seed: int
 
-def _compare(model: Mapping[str, np.ndarray], baseline: Mapping[str, np.ndarray], level: float) -> Comparison:
-    gain = {
-        name: values - model[name] if name in LESS_IS_BETTER else model[name] - values
-        for name, values in baseline.items()
-    }
-    return Comparison(_intervals(baseline, level), _intervals(gain, level))
+    def of_metrics(self, drawn: Mapping[str, np.ndarray]) -> dict[str, Interval]:
+        intervals = self._plain(drawn)
+        value, values = drawn["roc_auc"][0], drawn["roc_auc"][1:]
+        # A fraud unlike those seen is found by chance at best: it makes the lower end lower, and no upper end higher.
+        unseen = interval(value, with_unseen_frauds(values, self.units, self.seed), self.level, self.units)
+        intervals["roc_auc"] = replace(intervals["roc_auc"], low=min(unseen.low, intervals["roc_auc"].low))
+        return intervals
+
+    def with_baseline(self, model: Mapping[str, np.ndarray], baseline: Mapping[str, np.ndarray]) -> Comparison:
+        gain = {
+            name: values - model[name] if name in LESS_IS_BETTER else model[name] - values
+            for name, values in baseline.items()
+        }
+        # A fraud that neither of the two knows changes no difference.
+        return Comparison(self.of_metrics(baseline), self._plain(gain))
+
+    def _plain(self, drawn: Mapping[str, np.ndarray]) -> dict[str, Interval]:
+        return {name: interval(float(values[0]), values[1:], self.level, self.units) for name, values in drawn.items()}

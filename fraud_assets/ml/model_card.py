@@ -60,7 +60,7 @@ class ModelCard:
         validation: mean of each metric over the validation folds, and `<metric>_std`, its standard deviation.
         holdout: metrics on the holdout, by a fit that did not see it.
         intervals: of metrics in `holdout`: lower and upper end.
-        interval_level: how much of the resamples an interval holds.
+        interval_level: how often an interval is to hold what other data would say.
         baselines: the metrics of other models on the holdout, by their names.
         gains: by how much the model is better in `metric` than each baseline: value, lower and upper end.
         has_signal: whether the holdout shows the model to be better than guessing; None where nobody has looked.
