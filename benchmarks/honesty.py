@@ -40,7 +40,7 @@ from fraud_assets.resources.ray_tune import RayTune
 
 ASSETS = ("raw_dataset", "dataset_split", "tuning_results", "best_params", "fraud_model")
 METRICS = ("average_precision", "roc_auc")
-ROLES = {
+ROLES: dict[str, Any] = {
     "label": "tx_fraud",
     "entity": "customer_id",
     "time": "tx_datetime",

@@ -146,11 +146,10 @@ def test_with_one_fraud_in_a_thousand_intervals_are_wide_and_hold_the_truth(rare
     assert all(trial["roc_auc"] > 0.7 for trial in rare.trials.values())
 
 
-def test_with_eight_frauds_in_the_holdout_the_check_says_that_they_are_few(rare: Study) -> None:
+def test_eight_frauds_in_the_holdout_are_enough_for_a_verdict(rare: Study) -> None:
     assert rare.model.judgement.frauds == 8
     assert rare.checks["signal"].passed
-    told = str(rare.checks["signal"].description)
-    assert f"8 frauds, of 8 entities, and needs {FEW_FRAUDS} at least" in told
+    assert rare.checks["signal"].description is None
 
 
 def three_frauds() -> Dataset:
@@ -181,7 +180,7 @@ def test_three_frauds_and_three_parts_work_and_nothing_is_claimed(strategy: Stra
     assert len(study.trials) == len(some)
     assert not study.checks["signal"].passed
     assert "no signal" in str(study.checks["signal"].description)
-    assert "1 frauds, of 1 entities, and needs 10" in str(study.checks["signal"].description)
+    assert f"1 frauds, of 1 entities, and needs {FEW_FRAUDS} at least" in str(study.checks["signal"].description)
 
 
 def test_a_resampler_that_needs_two_frauds_says_so() -> None:
