@@ -38,7 +38,8 @@ from fraud_assets.ml.split import Split, SplitSettings
 from fraud_assets.ml.study import StudyData, out_of_fold
 from fraud_assets.ml.time_split import PrequentialSplit, known_compromised
 from fraud_assets.resources.object_store import Location
-from fraud_assets.resources.ray_tune import Experiment, RayTune, read_predictions
+from fraud_assets.resources.ray_tune import Experiment, RayTune
+from fraud_assets.resources.tune_results import read_predictions
 
 FEATURES = (
     "TX_AMOUNT",

@@ -6,7 +6,8 @@ import dagster as dg
 import pytest
 from pydantic import ValidationError
 
-from fraud_assets.assets.config import CONFIGS, RESOURCES, RawDatasetConfig, TuningConfig, validate_run_config
+from fraud_assets.assets.config import CONFIGS, RESOURCES, RawDatasetConfig, validate_run_config
+from fraud_assets.assets.tuning_config import TuningConfig
 from fraud_assets.definitions import defs
 from fraud_assets.ml.schema import DataError
 

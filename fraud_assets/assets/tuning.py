@@ -7,8 +7,9 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
-from fraud_assets.assets.config import TuningConfig, validate_run_config
+from fraud_assets.assets.config import validate_run_config
 from fraud_assets.assets.progress import ProgressLog
+from fraud_assets.assets.tuning_config import TuningConfig
 from fraud_assets.io_manager import JsonIOManager
 from fraud_assets.metadata import pictures, png_files, table
 from fraud_assets.ml.evaluate import METRICS, direction
@@ -17,7 +18,8 @@ from fraud_assets.ml.schema import Dataset, read_info, with_info
 from fraud_assets.ml.search_space import SearchSpace, resolve_search_space
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
 from fraud_assets.resources.object_store import ObjectStore
-from fraud_assets.resources.ray_tune import Experiment, RayTune, read_predictions
+from fraud_assets.resources.ray_tune import Experiment, RayTune
+from fraud_assets.resources.tune_results import read_predictions
 
 # What a trial does with its configuration; a new number makes new experiments of what was the same one before.
 TRIAL_CODE_VERSION = "2"

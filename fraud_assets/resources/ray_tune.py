@@ -1,26 +1,21 @@
 """Ray: connects to a cluster or starts one, and runs one Tune experiment on it."""
 
-import io
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
-import numpy as np
 from pydantic import Field
 
 from fraud_assets.ml.evaluate import Metric, Objective, direction
 from fraud_assets.ml.search_space import SearchSpace
 from fraud_assets.ml.study import StudyData
-from fraud_assets.resources.object_store import Location, explain_errors
-from fraud_assets.resources.trials import OUT_OF_FOLD, TrialListener, TrialRecord, TrialStatus
-
-if TYPE_CHECKING:
-    from ray.tune import ResultGrid
+from fraud_assets.resources.object_store import Location
+from fraud_assets.resources.trials import TrialListener, TrialRecord
+from fraud_assets.resources.tune_results import Suggested, records
 
 _ANSWER_WITHIN_S = 20
 
@@ -161,7 +156,7 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
             points_to_evaluate=[dict(point) for point in experiment.points] or None,
         )
         trainable = tune.with_parameters(trial_worker.FraudTrial, study=study, resampled=resampled, threads=threads)
-        suggested = _Suggested()
+        suggested = Suggested()
         per_trial = {"cpu": experiment.cpus_per_trial, "gpu": experiment.gpus_per_trial}
         tuner = tune.Tuner(
             tune.with_resources(trainable, per_trial),
@@ -189,52 +184,7 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
                 grid = tuner.fit()
         finally:
             ray.kill(resampled)
-        return _records(grid, suggested.params)
-
-
-class _Suggested:
-    """Remembers what each trial was started with: Tune's results know it only of trials that reported something."""
-
-    def __init__(self) -> None:
-        self.params: dict[str, dict[str, Any]] = {}
-
-    def trial_started(self, trial: TrialRecord) -> None:
-        """Remember the configuration."""
-        self.params[trial.trial_id] = trial.params
-
-    def trial_ended(self, trial: TrialRecord) -> None:
-        """Nothing is left to remember."""
-
-
-def _records(grid: "ResultGrid", suggested: Mapping[str, dict[str, Any]]) -> list[TrialRecord]:
-    from fraud_assets.resources.trial_worker import describe, reported
-
-    records = []
-    for result in grid:
-        values = result.metrics or {}
-        error = describe(result.error) if result.error is not None else None
-        # The time budget may end a trial between its result and its checkpoint, too.
-        metrics = reported(values) if error is None and result.checkpoint is not None else {}
-        status: TrialStatus = "failed" if error else "finished" if metrics else "stopped"
-        # Tune's result has no id of a trial that failed or was stopped; the name of its folder is the id.
-        trial_id = Path(result.path).name
-        params = result.config if result.config is not None else suggested.get(trial_id, {})
-        checkpoint = result.checkpoint.path if status == "finished" else None
-        seconds = values.get("time_total_s")
-        records.append(TrialRecord(trial_id, dict(params), status, metrics, seconds, error, checkpoint))
-    return records
-
-
-def read_predictions(storage: Location, checkpoint: str) -> np.ndarray:
-    """What a finished trial of an experiment in `storage` predicted for validating rows: see `trials.OUT_OF_FOLD`.
-
-    Raises:
-        StorageError: the storage refused it.
-    """
-    place = replace(storage, path=f"{checkpoint}/{OUT_OF_FOLD}")
-    with explain_errors(place), storage.filesystem.open_input_stream(place.path) as source:
-        predictions: np.ndarray = np.load(io.BytesIO(source.read()), allow_pickle=False)
-    return predictions
+        return records(grid, suggested)
 
 
 def _require_answer(address: str) -> None:

@@ -10,6 +10,14 @@ from fraud_assets.ml.scoring import Scoring
 from fraud_assets.ml.split import Split
 from fraud_assets.ml.study import StudyData, run_trial
 
+# A configuration of each booster.
+BOOSTERS: list[dict[str, Any]] = [
+    {"booster": "gbtree", "n_estimators": 20, "max_depth": 4, "grow_policy": "lossguide"},
+    {"booster": "dart", "n_estimators": 20, "rate_drop": 0.5},
+    {"booster": "gblinear", "n_estimators": 20, "lambda": 0.1},
+    {"booster": "forest", "n_estimators": 20, "max_depth": 6, "subsample": 0.6, "colsample_bynode": 0.5},
+]
+
 
 def trial_of(params: Mapping[str, Any], study: StudyData) -> dict[str, float]:
     """What a trial reports; each fold is resampled for itself."""

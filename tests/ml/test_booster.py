@@ -19,6 +19,7 @@ from fraud_assets.ml.booster import (
 )
 from fraud_assets.ml.evaluate import average_precision
 from fraud_assets.ml.features import FeatureEncoder
+from tests.ml.studies import BOOSTERS
 from tests.ml.tables import dataset_of, transactions
 
 DATASET = dataset_of(transactions())
@@ -26,12 +27,6 @@ X, Y = DATASET.X, DATASET.y
 ENCODER = FeatureEncoder.fit(X, DATASET.roles.categorical)
 ENCODED = ENCODER.transform(X)
 
-BOOSTERS: list[dict[str, Any]] = [
-    {"booster": "gbtree", "n_estimators": 20, "max_depth": 4, "grow_policy": "lossguide"},
-    {"booster": "dart", "n_estimators": 20, "rate_drop": 0.5},
-    {"booster": "gblinear", "n_estimators": 20, "lambda": 0.1},
-    {"booster": "forest", "n_estimators": 20, "max_depth": 6, "subsample": 0.6, "colsample_bynode": 0.5},
-]
 EARLY = {"n_estimators": 200, "early_stopping_rounds": 30, "max_depth": 3, "eta": 0.3}
 
 

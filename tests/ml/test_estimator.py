@@ -11,6 +11,7 @@ from fraud_assets.ml.booster import predict_booster
 from fraud_assets.ml.ensemble import log_odds
 from fraud_assets.ml.estimator import FraudClassifier, Member
 from fraud_assets.ml.features import FeatureEncoder
+from tests.ml.studies import BOOSTERS
 from tests.ml.tables import dataset_of, transactions
 
 DATASET = dataset_of(transactions())
@@ -18,12 +19,6 @@ X, Y = DATASET.X, DATASET.y
 ENCODER = FeatureEncoder.fit(X, DATASET.roles.categorical)
 ENCODED = ENCODER.transform(X)
 
-BOOSTERS: list[dict[str, Any]] = [
-    {"booster": "gbtree", "n_estimators": 20, "max_depth": 4, "grow_policy": "lossguide"},
-    {"booster": "dart", "n_estimators": 20, "rate_drop": 0.5},
-    {"booster": "gblinear", "n_estimators": 20, "lambda": 0.1},
-    {"booster": "forest", "n_estimators": 20, "max_depth": 6, "subsample": 0.6},
-]
 WEIGHTS = (0.4, 0.2, 0.1, 0.3)
 MEMBERS = [Member({**params, "resampler": "smote"}, w) for params, w in zip(BOOSTERS, WEIGHTS, strict=True)]
 

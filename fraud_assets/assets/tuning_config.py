@@ -1,0 +1,121 @@
+"""What a user can set on the search, as the Launchpad shows it."""
+
+from typing import Literal
+
+import dagster as dg
+from pydantic import Field, field_validator, model_validator
+
+from fraud_assets.ml.evaluate import Metric, Objective
+from fraud_assets.ml.fraud_metrics import MetricSettings
+from fraud_assets.ml.result_grid import Preference
+from fraud_assets.ml.scoring import Scoring
+from fraud_assets.ml.search_space import resolve_search_space
+from fraud_assets.ml.threshold import ThresholdPolicy, ThresholdTarget
+
+
+class TuningConfig(dg.Config):
+    """The search: how many trials, towards what, with which resources."""
+
+    trials: int = Field(default=100, ge=1, description="How many configurations are tried.")
+    time_budget_s: float | None = Field(
+        default=None, gt=0, description="Seconds after which no trial goes on, however many are left. Default: none."
+    )
+    max_concurrent: int = Field(default=4, ge=1, description="Trials under way at a time, at most.")
+    cpus_per_trial: float = Field(default=1, gt=0, description="CPUs, and so threads, of one trial.")
+    gpus_per_trial: float = Field(default=0, ge=0, description="GPUs of one trial.")
+    metric: Metric = Field(
+        default="average_precision",
+        description="What the search improves, as its mean over folds; with expected_cost, set least_cost below.",
+    )
+    spread_penalty: float = Field(
+        default=0,
+        ge=0,
+        description="How many standard deviations over folds are taken off the mean when trials are compared.",
+    )
+    second_metric: Literal["none", Objective] = Field(
+        default="none",
+        description=(
+            "What is weighed against the metric: another one, alert_rate_at_threshold or fit_seconds. The search then "
+            "looks for the Pareto front, and the best trial within second_limit is the model."
+        ),
+    )
+    second_limit: float | None = Field(
+        default=None,
+        description="What second_metric may be at most, or at least where more of it is better. Default: no limit.",
+    )
+    members: int = Field(
+        default=10,
+        ge=1,
+        le=50,
+        description=(
+            "At most how many trials the model averages, by ensemble selection on the validation folds; fewer, or the "
+            "best alone, where more don't help. 1: the best trial alone, as with a second metric."
+        ),
+    )
+    warm_start: bool = Field(
+        default=True,
+        description="Whether the search first tries what best_params had last time, if the space still allows it.",
+    )
+    threshold_target: ThresholdTarget = Field(
+        default="best_f1",
+        description=(
+            "What the decision threshold is for: best_f1; precision, the most frauds with at least the precision "
+            "threshold_value; alerts_per_day, at most threshold_value alerts a day; least_cost."
+        ),
+    )
+    threshold_value: float | None = Field(
+        default=None, gt=0, description="The precision, or the alerts a day, that threshold_target asks for."
+    )
+    alerts_per_day: int = Field(
+        default=100, ge=1, description="What investigators look at a day: the k of precision_at_k, card_precision_at_k."
+    )
+    max_false_positive_rate: float = Field(
+        default=0.01, gt=0, lt=1, description="Share of the legitimate transactions that recall_at_fpr lets be alerted."
+    )
+    cost_false_positive: float = Field(default=1, ge=0, description="What a false alert costs, for expected_cost.")
+    cost_false_negative: float | None = Field(
+        default=None, ge=0, description="What a missed fraud costs, for expected_cost. Default: its amount."
+    )
+    amount_column: str | None = Field(
+        default=None, description="The column with the amounts, for expected_cost. Default: none."
+    )
+    seed: int = Field(default=1025, ge=0, description="Seed of the search, of resampling and of fitting.")
+    search_space: str = Field(
+        default="fraud",
+        description="The space: fraud, article, or the import path of your own, my_package.spaces:my_space.",
+    )
+
+    @field_validator("search_space")
+    @classmethod
+    def _resolvable(cls, value: str) -> str:
+        resolve_search_space(value)
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> "TuningConfig":
+        self.scoring()
+        if self.second_limit is not None and self.second is None:
+            raise ValueError(f"second_limit is {self.second_limit:g}, but there is no second_metric for it to bound")
+        if self.second_metric == self.metric:
+            raise ValueError(f"second_metric is {self.metric}, as metric is: there is nothing to weigh")
+        return self
+
+    @property
+    def second(self) -> Objective | None:
+        """What is weighed against the metric, if anything."""
+        return None if self.second_metric == "none" else self.second_metric
+
+    def preference(self) -> Preference:
+        """What makes a trial better than another."""
+        return Preference(self.metric, self.spread_penalty, self.second, self.second_limit)
+
+    def scoring(self) -> Scoring:
+        """How trials, threshold and holdout are scored.
+
+        Raises:
+            ValueError: `threshold_value` is missing, or given where nothing asks for it.
+        """
+        settings = MetricSettings(
+            self.alerts_per_day, self.max_false_positive_rate, self.cost_false_positive, self.cost_false_negative
+        )
+        return Scoring(settings, ThresholdPolicy(self.threshold_target, self.threshold_value), self.amount_column)
