@@ -51,8 +51,9 @@ lint: .venv/development
 types: .venv/development
 	$(BIN)/mypy
 
+# A worker a core, and a thread a worker: more threads than cores wait for each other.
 test-fast: .venv/development
-	$(BIN)/pytest -q -m "not integration"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto -m "not integration"
 
 test-integration: .venv/development
 	$(BIN)/pytest -q -m integration
