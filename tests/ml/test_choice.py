@@ -68,6 +68,12 @@ def test_a_single_member_reports_what_its_trial_reported(
 
 def test_a_trade_off_is_that_of_one_trial(study: StudyData, trials: tuple[pd.DataFrame, dict[str, np.ndarray]]) -> None:
     grid, predictions = trials
+    assert (
+        len(choose_members(grid, Preference("average_precision"), study, predictions.__getitem__, most=10).weights) > 1
+    )
+    weighed = Preference("average_precision", second="fit_seconds")
+    best = rank(grid, weighed)["trial_id"].iloc[0]
+    assert choose_members(grid, weighed, study, predictions.__getitem__, most=10).weights == {best: 1.0}
     fast = Preference("average_precision", second="fit_seconds", limit=float(grid["fit_seconds"].min()))
     choice = choose_members(grid, fast, study, predictions.__getitem__, most=10)
     assert choice.weights == {grid.loc[grid["fit_seconds"].idxmin(), "trial_id"]: 1.0}

@@ -98,9 +98,11 @@ def test_the_scores_told_are_those_of_the_average() -> None:
 
 
 def test_what_depends_on_a_threshold_is_judged_on_probabilities() -> None:
-    trials, labels = library([0.3, 0.3, 0.5])
-    judge = by(lambda y, p: f1_score(y, p >= 0.5), labels)
-    chosen = select_members(trials, judge, SelectionSettings(start=2))
+    trials, labels = library([1.0] * 5)
+    # At 0.5 the sum of log-odds would do as well as their mean.
+    judge = by(lambda y, p: f1_score(y, p >= 0.06), labels)
+    chosen = select_members(trials, judge, SelectionSettings(start=3))
+    assert len(chosen.weights) > 1
     np.testing.assert_allclose(chosen.scores, judge([averaged(chosen, trials, i) for i in range(len(labels))]))
 
 
