@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -38,7 +39,10 @@ def test_a_tuning_that_is_interrupted_leaves_nothing_running(tmp_path: Path, ter
             assert any("raylet" in command for command in place.processes())
             began = time.monotonic()
             (os.killpg if terminal else os.kill)(process.pid, signal.SIGINT)
-            rest, _ = process.communicate(timeout=90)
+            try:
+                rest, _ = process.communicate(timeout=90)
+            except subprocess.TimeoutExpired as hung:
+                pytest.fail(f"it did not end:\n{log}\n--- after the interrupt ---\n{(hung.output or b'').decode()}")
             seconds = time.monotonic() - began
         finally:
             process.kill()
