@@ -13,6 +13,7 @@ from pydantic import Field
 from fraud_assets.ml.evaluate import Metric, Objective, direction
 from fraud_assets.ml.search_space import SearchSpace
 from fraud_assets.ml.study import StudyData
+from fraud_assets.resources.interrupts import plain_interrupts, remembered_interrupts
 from fraud_assets.resources.object_store import Location
 from fraud_assets.resources.trials import TrialListener, TrialRecord
 from fraud_assets.resources.tune_results import Suggested, records
@@ -98,7 +99,7 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             ConnectionError: the cluster of `address` doesn't answer.
         """
-        with _environment(_RAY_ENVIRONMENT), _plain_interrupts():
+        with _environment(_RAY_ENVIRONMENT), plain_interrupts():
             import ray
 
             if ray.is_initialized():
@@ -156,7 +157,7 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
             points_to_evaluate=[dict(point) for point in experiment.points] or None,
         )
         trainable = tune.with_parameters(trial_worker.FraudTrial, study=study, resampled=resampled, threads=threads)
-        suggested = Suggested()
+        suggested, stop = Suggested(), trial_worker.StopAtInterrupt()
         per_trial = {"cpu": experiment.cpus_per_trial, "gpu": experiment.gpus_per_trial}
         tuner = tune.Tuner(
             tune.with_resources(trainable, per_trial),
@@ -175,12 +176,13 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
                 storage_filesystem=experiment.storage.filesystem,
                 # What a trial predicted for validating rows is what ensembles are selected by.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=True),
-                callbacks=[trial_worker.ListenerCallback([suggested, *listeners])],
+                callbacks=[stop, trial_worker.ListenerCallback([suggested, *listeners])],
                 verbose=0,
             ),
         )
         try:
-            with trial_worker.no_keys_in_runtime_environments():
+            with trial_worker.no_keys_in_runtime_environments(), remembered_interrupts() as interrupts:
+                stop.interrupts = interrupts
                 grid = tuner.fit()
         finally:
             ray.kill(resampled)
@@ -209,17 +211,6 @@ def _require_resources(experiment: Experiment) -> None:
                 f"a trial asks for {wanted:g} {name}s, but no machine of the Ray cluster has more than {largest:g}: it "
                 f"would wait for ever; lower {name.lower()}s_per_trial"
             )
-
-
-@contextmanager
-def _plain_interrupts() -> Iterator[None]:
-    """Raise an interrupt as itself: Ray's compiled code, where most of them arrive, makes a SystemError of it."""
-    try:
-        yield
-    except SystemError as error:
-        if isinstance(error.__cause__, KeyboardInterrupt | dg.DagsterExecutionInterruptedError):
-            raise error.__cause__ from None
-        raise
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import math
 import pickle
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,20 @@ def reported(result: Mapping[str, Any]) -> dict[str, float]:
         for name, value in result.items()
         if isinstance(value, int | float) and name not in _TUNE_KEYS and not name.startswith(_TUNE_PREFIXES)
     }
+
+
+class StopAtInterrupt(tune.Callback):
+    """Raises once more, where it can't be lost, an interrupt that Tune's loop has lost: see `remembered_interrupts`."""
+
+    interrupts: Sequence[BaseException] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its callbacks into the experiment's folder.
+        return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        if self.interrupts:
+            raise self.interrupts[0]
 
 
 class ListenerCallback(tune.Callback):

@@ -9,8 +9,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from tests.integration.graph import statuses, the_study, workplace
+from tests.integration.graph import python, statuses, the_study, workplace
 from tests.integration.transactions import ROLES, write_transactions
+from tests.servers import REPOSITORY
 
 pytestmark = pytest.mark.integration
 
@@ -57,3 +58,41 @@ def test_a_tuning_that_is_interrupted_leaves_nothing_running(tmp_path: Path, ter
     assert set(statuses(children)) <= {"KILLED", "FINISHED"}
     assert 0 < len(children) < TRIALS
     assert seconds < 60
+
+
+SWALLOWED = """
+import contextlib, signal, tempfile
+import pyarrow.fs
+from fraud_assets.ml.search_space import SearchSpace
+from fraud_assets.ml.split import SplitSettings
+from fraud_assets.ml.study import StudyData
+from fraud_assets.resources.object_store import Location
+from fraud_assets.resources.ray_tune import Experiment, RayTune
+from tests.ml.tables import dataset_of, split_by_group, transactions
+
+def suggest(trial):
+    if trial.number == 2:
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(signal.SIGINT)
+
+dataset = dataset_of(transactions())
+study = StudyData.prepare(dataset, split_by_group(dataset, SplitSettings(folds=1)), 1)
+storage = Location(pyarrow.fs.LocalFileSystem(), tempfile.mkdtemp(dir="."))
+experiment = Experiment(
+    name="x", storage=storage, space=SearchSpace("s", suggest), study=study, metric="f1", second=None, points=[],
+    trials=500, seed=1, max_concurrent=2, cpus_per_trial=1, gpus_per_trial=0, time_budget_s=None,
+)
+try:
+    with RayTune(num_cpus=2).connect():
+        RayTune().run(experiment)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_an_interrupt_that_is_swallowed_in_tunes_loop_ends_the_study_all_the_same(tmp_path: Path) -> None:
+    """Tune logs, and forgets, one that Ray made another error of while a trial is stopped or its checkpoint filed."""
+    with workplace(tmp_path) as place:
+        environment = {**place.environment, "PYTHONPATH": str(REPOSITORY)}
+        assert python(SWALLOWED, folder=place.folder, environment=environment).strip().endswith("interrupted")
+        assert place.processes() == []
