@@ -28,14 +28,15 @@ import pyarrow.parquet as pq
 
 from fraud_assets.ml.choice import Choice, choose_members
 from fraud_assets.ml.ensemble import average
+from fraud_assets.ml.estimator import Member
+from fraud_assets.ml.final_model import averaged_out_of_fold
 from fraud_assets.ml.fraud_metrics import MetricSettings
-from fraud_assets.ml.resample import Resampled, Resampler
 from fraud_assets.ml.result_grid import Preference, best_trial, grid_frame, members, rank
 from fraud_assets.ml.schema import ColumnRoles, Dataset
 from fraud_assets.ml.scoring import Scoring
 from fraud_assets.ml.search_space import resolve_search_space
 from fraud_assets.ml.split import Split, SplitSettings
-from fraud_assets.ml.study import StudyData, out_of_fold
+from fraud_assets.ml.study import StudyData
 from fraud_assets.ml.time_split import PrequentialSplit, known_compromised
 from fraud_assets.resources.object_store import Location
 from fraud_assets.resources.ray_tune import Experiment, RayTune
@@ -111,15 +112,6 @@ def tune(study: StudyData, ray: RayTune, folder: Path, *, trials: int, seed: int
     return grid, lambda trial: read_predictions(storage, checkpoints[trial])
 
 
-def predictions_of(configurations: Sequence[dict[str, Any]], study: StudyData) -> list[list[np.ndarray]]:
-    """What each configuration, fitted on each block's week, predicts for the rows that are scored."""
-
-    def resample(fold: int, resampler: Resampler) -> Resampled:
-        return study.resample(fold, resampler, 2)
-
-    return [out_of_fold(params, study, resample, threads=2).predictions for params in configurations]
-
-
 def scores(study: StudyData, predictions: Sequence[np.ndarray]) -> dict[str, float]:
     """The handbook's three numbers, means over the blocks."""
     report = study.report(predictions)
@@ -178,12 +170,9 @@ def run(data: Path, ray: RayTune, *, seed: int, trials: int, most: int, validate
         }
         if validate_only:
             report |= crossed(grid, study, read, most)
-            grid.to_parquet(Path(tempfile.gettempdir()) / f"handbook-grid-{seed}.parquet")
     if not validate_only:
         test = blocks(data, TEST_END, seed)
-        predictions = predictions_of([member["params"] for member in chosen], test)
-        weights = [member["weight"] for member in chosen]
-        report |= scores(test, [average(fold, weights) for fold in zip(*predictions, strict=True)])
+        report |= scores(test, averaged_out_of_fold([Member(m["params"], m["weight"]) for m in chosen], test, 2))
     return report | {"tuning_seconds": round(tuned), "seconds": round(time.perf_counter() - clock)}
 
 

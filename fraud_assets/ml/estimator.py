@@ -86,11 +86,11 @@ class FraudClassifier:
             raise ValueError(f"expected members with a positive weight each, not {[m.weight for m in members]}")
         encoder = FeatureEncoder.fit(X, categorical)
         encoded = encoder.transform(X)
+        resamplers = {Resampler.of(member.params) for member in members}
+        sampled = {r: r(encoded, y, encoder.discrete, seed=seed, n_jobs=threads) for r in resamplers}
         boosters = []
         for member in members:
-            resampler = Resampler.of(member.params)
-            sampled = resampler(encoded, y, encoder.discrete, seed=seed, n_jobs=threads)
-            rows = sampled.apply(encoded, y)
+            rows = sampled[Resampler.of(member.params)].apply(encoded, y)
             boosters.append(train_booster(member.params, *rows, encoder, seed=seed, threads=threads))
         return cls(encoder, tuple(boosters), tuple(members), threshold, calibrator)
 

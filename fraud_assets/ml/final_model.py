@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -80,7 +81,7 @@ def build_final_model(
     calibrator = None
     if calibration != "none":
         study = StudyData.prepare(dataset, split, seed, scoring)
-        unseen = ScoredRows.concatenate(study.validating(_out_of_fold(members, study, threads)))
+        unseen = ScoredRows.concatenate(study.validating(averaged_out_of_fold(members, study, threads)))
         calibrator = Calibrator.fit(unseen.y, unseen.probability, calibration)
         threshold = scoring.threshold(unseen.with_probability(calibrator(unseen.probability))).threshold
 
@@ -121,9 +122,10 @@ def build_final_model(
     )
 
 
-def _out_of_fold(members: Sequence[Member], study: StudyData, threads: int) -> list[np.ndarray]:
-    """What the members' average predicts for the validating rows of each fold."""
+def averaged_out_of_fold(members: Sequence[Member], study: StudyData, threads: int) -> list[np.ndarray]:
+    """What the members' average, fitted on each fold, predicts for the fold's validating rows."""
 
+    @cache  # members share resamplers
     def resample(fold: int, resampler: Resampler) -> Resampled:
         return study.resample(fold, resampler, threads)
 
