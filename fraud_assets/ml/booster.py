@@ -7,6 +7,7 @@ import numpy as np
 
 from fraud_assets.ml.features import FeatureEncoder
 from fraud_assets.ml.fraud_space import GATES
+from fraud_assets.ml.matrices import fitting_matrix, unseen_matrix
 
 if TYPE_CHECKING:
     import xgboost as xgb
@@ -93,19 +94,22 @@ def train_booster(
         seed: of XGBoost's random numbers.
         threads: how many threads fit.
     """
+    return train_on_matrix(params, fitting_matrix(params, X, y, encoder, threads), seed=seed, threads=threads)
+
+
+def train_on_matrix(params: Params, matrix: "xgb.DMatrix", *, seed: int, threads: int) -> "xgb.Booster":
+    """Fit XGBoost on what `fitting_matrix` made for `params`; the other arguments are those of `train_booster`."""
     import xgboost as xgb
 
     native = booster_params(params, seed=seed, threads=threads)
-    return xgb.train(native, _matrix(X, encoder, params, threads, y), num_boost_round=rounds_of(params))
+    return xgb.train(native, matrix, num_boost_round=rounds_of(params))
 
 
 def train_until_no_better(
     params: Params,
-    X: np.ndarray,
-    y: np.ndarray,
-    validating: np.ndarray,
+    matrix: "xgb.DMatrix",
+    unseen: "xgb.DMatrix",
     score: ValidationScore,
-    encoder: FeatureEncoder,
     *,
     seed: int,
     threads: int,
@@ -114,11 +118,9 @@ def train_until_no_better(
 
     Args:
         params: a trial's configuration for which `stops_early` holds.
-        X: encoded fitting rows, resampled.
-        y: their labels.
-        validating: encoded validating rows.
-        score: of their probabilities, more is better.
-        encoder: what encoded the rows.
+        matrix: what `fitting_matrix` made of the resampled fitting rows.
+        unseen: what `unseen_matrix` made of the validating rows.
+        score: of the validating rows' probabilities, more is better.
         seed: of XGBoost's random numbers.
         threads: how many threads fit.
 
@@ -127,7 +129,6 @@ def train_until_no_better(
     """
     import xgboost as xgb
 
-    matrix, unseen = _matrix(X, encoder, params, threads, y), _matrix(validating, encoder, params, threads)
     scores: list[float] = []
     patience, most = int(params["early_stopping_rounds"]), rounds_of(params)
 
@@ -164,17 +165,13 @@ def predict_booster(
         threads: how many threads predict; 0 means all cores.
         rounds: use so many of the booster's first rounds; None for all.
     """
-    window = (0, rounds or 0)
-    probability = np.asarray(booster.predict(_matrix(X, encoder, params, threads), iteration_range=window))
+    return predict_matrix(booster, params, unseen_matrix(params, X, encoder, threads), rounds=rounds)
+
+
+def predict_matrix(
+    booster: "xgb.Booster", params: Params, matrix: "xgb.DMatrix", *, rounds: int | None = None
+) -> np.ndarray:
+    """The same for what `unseen_matrix` made of the rows, by the booster's own number of threads."""
+    probability = np.asarray(booster.predict(matrix, iteration_range=(0, rounds or 0)))
     # The sum of a forest's leaves is a mean of shares but for the last digit.
     return np.clip(probability, 0, 1) if params.get("booster") == "forest" else probability
-
-
-def _matrix(
-    X: np.ndarray, encoder: FeatureEncoder, params: Params, threads: int, y: np.ndarray | None = None
-) -> "xgb.DMatrix":
-    import xgboost as xgb
-
-    if params.get("booster") == "gblinear":  # it has no notion of categories
-        return xgb.DMatrix(encoder.one_hot(X), y, nthread=threads)
-    return xgb.DMatrix(X, y, feature_types=encoder.feature_types, enable_categorical=True, nthread=threads)

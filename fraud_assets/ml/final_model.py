@@ -12,6 +12,7 @@ from fraud_assets.ml.calibration import CalibrationMethod, CalibrationSummary, C
 from fraud_assets.ml.ensemble import average
 from fraud_assets.ml.estimator import FraudClassifier, Member
 from fraud_assets.ml.judgement import Judgement, judge
+from fraud_assets.ml.matrices import Matrices
 from fraud_assets.ml.model_card import ModelCard, Part
 from fraud_assets.ml.resample import Resampled, Resampler
 from fraud_assets.ml.schema import Dataset
@@ -129,7 +130,8 @@ def averaged_out_of_fold(members: Sequence[Member], study: StudyData, threads: i
     def resample(fold: int, resampler: Resampler) -> Resampled:
         return study.resample(fold, resampler, threads)
 
-    predictions = [out_of_fold(m.params, study, resample, threads=threads).predictions for m in members]
+    matrices = Matrices(study, resample, threads)
+    predictions = [out_of_fold(member.params, matrices).predictions for member in members]
     weights = [member.weight for member in members]
     return [average(fold, weights) for fold in zip(*predictions, strict=True)]
 

@@ -1,7 +1,7 @@
 """What a trial does with its configuration: fit on each fold's fitting rows, score on its validating rows."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +9,15 @@ import numpy as np
 
 from fraud_assets.ml.booster import (
     ROUNDS_A_SCORE,
-    predict_booster,
+    predict_matrix,
     rounds_of,
     stops_early,
-    train_booster,
+    train_on_matrix,
     train_until_no_better,
 )
 from fraud_assets.ml.evaluate import average_precision, summarize_folds
 from fraud_assets.ml.features import FeatureEncoder
+from fraud_assets.ml.matrices import Matrices
 from fraud_assets.ml.resample import Resampled, Resampler
 from fraud_assets.ml.schema import Dataset
 from fraud_assets.ml.scored_rows import ScoredRows
@@ -94,10 +95,6 @@ class StudyData:
         }
 
 
-# (fold, resampler) -> the fold's resampled fitting rows; may remember what it computed before.
-ResampleFold = Callable[[int, Resampler], Resampled]
-
-
 @dataclass(frozen=True)
 class OutOfFold:
     """What a configuration predicts for rows that it was not fitted on.
@@ -105,7 +102,7 @@ class OutOfFold:
     Attributes:
         predictions: for each fold the probabilities of its validating rows, float32.
         rounds: the boosting rounds of every fold's fit; where it stops early, those that the folds together chose.
-        fit_seconds: what fitting took.
+        fit_seconds: what fitting took, without resampling and binning, which trials share.
     """
 
     predictions: list[np.ndarray]
@@ -113,7 +110,7 @@ class OutOfFold:
     fit_seconds: float
 
 
-def out_of_fold(params: Mapping[str, Any], study: StudyData, resample_fold: ResampleFold, *, threads: int) -> OutOfFold:
+def out_of_fold(params: Mapping[str, Any], matrices: Matrices) -> OutOfFold:
     """Fit one configuration on every fold, and predict the rows that it validates on.
 
     With `early_stopping_rounds` each fold's fit goes on until its average precision gets no better; then one number of
@@ -121,40 +118,36 @@ def out_of_fold(params: Mapping[str, Any], study: StudyData, resample_fold: Resa
 
     Args:
         params: the configuration, as the search space suggested it.
-        study: data and folds.
-        resample_fold: where resampled fitting rows come from.
-        threads: how many threads fit.
+        matrices: of the study whose folds they are.
 
     Raises:
         FloatingPointError: the model predicts something that is not a probability.
     """
+    study, threads = matrices.study, matrices.threads
     boosters, scores, fit_seconds = [], [], 0.0
-    for fold, (fit, validate) in enumerate(study.folds):
-        X, y = resample_fold(fold, Resampler.of(params)).apply(study.X[fit], study.y[fit])
+    for fold, (_, validate) in enumerate(study.folds):
+        matrix, unseen = matrices.fitting(fold, params), matrices.validating(fold, params)
         started = time.perf_counter()
         if stops_early(params):
             labels = study.y[validate]
             booster, reached = train_until_no_better(
                 params,
-                X,
-                y,
-                study.X[validate],
+                matrix,
+                unseen,
                 lambda probability, labels=labels: average_precision(labels, probability),  # type: ignore[misc]
-                study.encoder,
                 seed=study.seed,
                 threads=threads,
             )
             scores.append(reached)
         else:
-            booster = train_booster(params, X, y, study.encoder, seed=study.seed, threads=threads)
+            booster = train_on_matrix(params, matrix, seed=study.seed, threads=threads)
         fit_seconds += time.perf_counter() - started
         boosters.append(booster)
     rounds = _best_rounds(scores) if scores else rounds_of(params)
     predictions = []
-    for fold, (booster, (_, validate)) in enumerate(zip(boosters, study.folds, strict=True)):
-        X = study.X[validate]
+    for fold, booster in enumerate(boosters):
         used = rounds if scores else None
-        probability = predict_booster(booster, params, X, study.encoder, threads=threads, rounds=used)
+        probability = predict_matrix(booster, params, matrices.validating(fold, params), rounds=used)
         if not ((probability >= 0) & (probability <= 1)).all():
             raise FloatingPointError(f"fold {fold}: the model predicts NaN, or no probabilities, for {dict(params)}")
         predictions.append(probability)
@@ -168,14 +161,12 @@ def _best_rounds(scores: Sequence[Sequence[float]]) -> int:
     return ROUNDS_A_SCORE * (1 + int(np.argmax(means)))
 
 
-def run_trial(
-    params: Mapping[str, Any], study: StudyData, resample_fold: ResampleFold, *, threads: int
-) -> tuple[dict[str, float], OutOfFold]:
+def run_trial(params: Mapping[str, Any], matrices: Matrices) -> tuple[dict[str, float], OutOfFold]:
     """Fit and score one configuration on every fold; arguments and errors are those of `out_of_fold`.
 
     Returns:
         What `StudyData.report` says of the predictions, with `rounds` and `fit_seconds`; and the predictions.
     """
-    unseen = out_of_fold(params, study, resample_fold, threads=threads)
+    unseen = out_of_fold(params, matrices)
     extras = {"rounds": float(unseen.rounds), "fit_seconds": unseen.fit_seconds}
-    return {**study.report(unseen.predictions), **extras}, unseen
+    return {**matrices.study.report(unseen.predictions), **extras}, unseen

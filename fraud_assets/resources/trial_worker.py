@@ -14,6 +14,7 @@ from ray import tune
 from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 
+from fraud_assets.ml.matrices import Matrices
 from fraud_assets.ml.resample import Resampled, Resampler
 from fraud_assets.ml.study import StudyData, run_trial
 from fraud_assets.resources.trials import OUT_OF_FOLD, TrialListener, TrialRecord, TrialStatus
@@ -30,16 +31,15 @@ class FraudTrial(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any], study: StudyData, resampled: Any, threads: int) -> None:
-        self._study = study
         self._resampled = resampled
-        self._threads = threads
+        self._matrices = Matrices(study, self._resample_fold, threads)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.config = new_config
         return True
 
     def step(self) -> dict[str, Any]:
-        result, unseen = run_trial(self.config, self._study, self._resample_fold, threads=self._threads)
+        result, unseen = run_trial(self.config, self._matrices)
         self._predictions = np.concatenate(unseen.predictions).astype(np.float32)
         return {**result, "done": True}
 

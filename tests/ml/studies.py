@@ -5,6 +5,7 @@ from typing import Any
 
 from fraud_assets.ml.estimator import Member
 from fraud_assets.ml.final_model import FinalModel, build_final_model
+from fraud_assets.ml.matrices import Matrices
 from fraud_assets.ml.schema import Dataset
 from fraud_assets.ml.scoring import Scoring
 from fraud_assets.ml.split import Split
@@ -21,7 +22,12 @@ BOOSTERS: list[dict[str, Any]] = [
 
 def trial_of(params: Mapping[str, Any], study: StudyData) -> dict[str, float]:
     """What a trial reports; each fold is resampled for itself."""
-    return run_trial(params, study, lambda fold, resampler: study.resample(fold, resampler, 1), threads=1)[0]
+    return run_trial(params, matrices_of(study))[0]
+
+
+def matrices_of(study: StudyData) -> Matrices:
+    """The study's matrices, resampled in this process."""
+    return Matrices(study, lambda fold, resampler: study.resample(fold, resampler, 1), 1)
 
 
 def judged_model(dataset: Dataset, split: Split, params: Mapping[str, Any], threshold: float) -> FinalModel:

@@ -19,6 +19,7 @@ from fraud_assets.ml.booster import (
 )
 from fraud_assets.ml.evaluate import average_precision
 from fraud_assets.ml.features import FeatureEncoder
+from fraud_assets.ml.matrices import fitting_matrix, unseen_matrix
 from tests.ml.studies import BOOSTERS
 from tests.ml.tables import dataset_of, transactions
 
@@ -45,7 +46,9 @@ def until_no_better(params: dict[str, Any], X: np.ndarray, y: np.ndarray) -> tup
         return average_precision(y[half:], probability)
 
     encoder = FeatureEncoder(tuple(f"c{i}" for i in range(X.shape[1])), (), {})
-    return train_until_no_better(params, X[:half], y[:half], X[half:], score, encoder, seed=1, threads=1)
+    fitting = fitting_matrix(params, X[:half], y[:half], encoder, 1)
+    unseen = unseen_matrix(params, X[half:], encoder, 1)
+    return train_until_no_better(params, fitting, unseen, score, seed=1, threads=1)
 
 
 @pytest.mark.filterwarnings("error")

@@ -10,6 +10,7 @@ from fraud_assets.ml.choice import choose_members
 from fraud_assets.ml.result_grid import Preference, grid_frame, rank
 from fraud_assets.ml.split import SplitSettings
 from fraud_assets.ml.study import StudyData, run_trial
+from tests.ml.studies import matrices_of
 from tests.ml.tables import dataset_of, split_by_group, transactions
 
 DATASET = dataset_of(transactions(1200, signal=1))
@@ -32,7 +33,7 @@ def trials(study: StudyData) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     records: list[dict[str, Any]] = []
     predictions = {}
     for i, params in enumerate(CONFIGURATIONS):
-        metrics, unseen = run_trial(params, study, lambda fold, r: study.resample(fold, r, 1), threads=1)
+        metrics, unseen = run_trial(params, matrices_of(study))
         predictions[f"t{i}"] = np.concatenate(unseen.predictions)
         records.append(
             {"trial_id": f"t{i}", "name": f"t{i}", "status": "finished", "params": params} | {"metrics": metrics}

@@ -7,12 +7,13 @@ import pytest
 from fraud_assets.ml.booster import predict_booster, train_booster, with_rounds
 from fraud_assets.ml.evaluate import score
 from fraud_assets.ml.features import FeatureEncoder
+from fraud_assets.ml.matrices import Matrices
 from fraud_assets.ml.resample import RESAMPLERS, Resampled, Resampler
 from fraud_assets.ml.schema import Dataset
 from fraud_assets.ml.split import SplitSettings
 from fraud_assets.ml.study import OutOfFold, StudyData, out_of_fold, run_trial
 from tests.ml.scored import best_f1_threshold
-from tests.ml.studies import trial_of
+from tests.ml.studies import matrices_of, trial_of
 from tests.ml.tables import dataset_of, permuted, split_by_group, transactions
 
 DATASET = dataset_of(transactions())
@@ -24,7 +25,7 @@ def study_of(dataset: Dataset, folds: int = 3) -> StudyData:
 
 
 def unseen(study: StudyData, params: dict[str, Any]) -> OutOfFold:
-    return out_of_fold(params, study, lambda fold, resampler: study.resample(fold, resampler, 1), threads=1)
+    return out_of_fold(params, matrices_of(study))
 
 
 @pytest.mark.parametrize("folds", [1, 3])
@@ -91,7 +92,7 @@ def test_scores_and_threshold_are_of_rows_that_the_fold_was_not_fitted_on() -> N
 
 def test_what_a_trial_reports_is_what_its_predictions_are_worth() -> None:
     study = study_of(DATASET)
-    result, predicted = run_trial(FAST, study, lambda fold, resampler: study.resample(fold, resampler, 1), threads=1)
+    result, predicted = run_trial(FAST, matrices_of(study))
 
     told = study.report(predicted.predictions)
     assert {name: result[name] for name in told} == told
@@ -134,7 +135,7 @@ def test_resampled_rows_are_asked_for_once_a_fold(resampler: str) -> None:
         asked[fold, resampler] += 1
         return study.resample(fold, resampler, 1)
 
-    run_trial(FAST | {"resampler": resampler}, study, remember, threads=1)
+    run_trial(FAST | {"resampler": resampler}, Matrices(study, remember, 1))
 
     assert asked == {(fold, Resampler(resampler)): 1 for fold in range(3)}
 
