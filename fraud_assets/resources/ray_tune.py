@@ -1,5 +1,6 @@
 """Ray: connects to a cluster or starts one, and runs one Tune experiment on it."""
 
+import math
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ from fraud_assets.resources.trials import TrialListener, TrialRecord
 from fraud_assets.resources.tune_results import Suggested, records
 
 _ANSWER_WITHIN_S = 20
+# Of Ray's object store, what resampled folds may fill.
+_RESAMPLED_SHARE = 0.25
 
 # Settings that Ray reads from the environment of the process that drives it.
 _RAY_ENVIRONMENT = {
@@ -146,7 +149,8 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
         _require_resources(experiment)
         threads = trial_worker.thread_count(experiment.cpus_per_trial)
         study = ray.put(experiment.study)
-        resampled = ray.remote(trial_worker.ResampledFolds).options(num_cpus=0).remote([study], threads)
+        memory = _RESAMPLED_SHARE * ray.cluster_resources().get("object_store_memory", math.inf)
+        resampled = ray.remote(trial_worker.ResampledFolds).options(num_cpus=0).remote([study], memory)
         metrics = [experiment.metric, *([experiment.second] if experiment.second else [])]
         modes = [direction(metric) for metric in metrics]
         search = OptunaSearch(

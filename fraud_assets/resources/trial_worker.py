@@ -3,6 +3,7 @@
 import math
 import pickle
 import re
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,26 +54,61 @@ class FraudTrial(tune.Trainable):
 
 
 class ResampledFolds:
-    """Resamples each fold with each resampler once, when a trial first asks, and shares it with all of them."""
+    """Resamples each fold with each resampler once, when a trial first asks, and shares it with all of them.
 
-    def __init__(self, study: list[ray.ObjectRef], threads: int) -> None:
+    What was not asked for longest is forgotten when the bound is passed, and resampled again when it is asked for
+    again; a trial that still works with it keeps it alive.
+    """
+
+    def __init__(self, study: list[ray.ObjectRef], memory_bytes: float) -> None:
         # The reference comes in a list: Ray hands over a bare one as the value, a copy for every task.
         self._study = study[0]
-        self._threads = threads
-        self._references: dict[tuple[int, Resampler], ray.ObjectRef] = {}
+        self._memory_bytes = memory_bytes
+        # (value, its bytes) by key, what was asked for last at the end.
+        self._references: OrderedDict[tuple[int, Resampler], tuple[ray.ObjectRef, ray.ObjectRef]] = OrderedDict()
 
     def of(self, fold: int, resampler: Resampler) -> list[ray.ObjectRef]:
         """A reference to the resampled fold, in a list so that the caller gets the reference and not the value."""
         key = (fold, resampler)
         if key not in self._references:
-            self._references[key] = _resample.remote(self._study, fold, resampler, self._threads)
-        return [self._references[key]]
+            self._references[key] = tuple(_resample.remote(self._study, fold, resampler))
+        self._references.move_to_end(key)
+        self._forget()
+        return [self._references[key][0]]
+
+    def kept(self) -> list[tuple[int, Resampler]]:
+        """What would not be resampled again if it were asked for now, what was asked for last at the end."""
+        return list(self._references)
+
+    def _forget(self) -> None:
+        sizes = [reference for _, reference in self._references.values()]
+        done, _ = ray.wait(sizes, num_returns=len(sizes), timeout=0)
+        # A task that failed has no size; the trials that ask for its value are told why.
+        known = {key: _size(size) for key, (_, size) in self._references.items() if size in done}
+        while sum(known.values()) > self._memory_bytes and len(self._references) > 1:
+            key, _ = self._references.popitem(last=False)
+            known.pop(key, None)
+
+
+def _size(reference: ray.ObjectRef) -> int:
+    try:
+        return int(ray.get(reference))
+    except ray.exceptions.RayError:
+        return 0
 
 
 # No CPU of its own: the trial that waits for it holds one, and all CPUs may be held by trials.
-@ray.remote(num_cpus=0)
-def _resample(study: StudyData, fold: int, resampler: Resampler, threads: int) -> Resampled:
-    return study.resample(fold, resampler, threads)
+@ray.remote(num_cpus=0, num_returns=2)
+def _resample(study: StudyData, fold: int, resampler: Resampler) -> tuple[Resampled, int]:
+    # A search for neighbours takes long, and trials are waiting for it: all cores, not only one trial's.
+    resampled = study.resample(fold, resampler, cpus_of_this_node())
+    return resampled, resampled.kept.nbytes + resampled.made_up.nbytes + resampled.made_up_labels.nbytes
+
+
+def cpus_of_this_node() -> int:
+    """How many CPUs Ray has on the machine that this runs on, at least 1."""
+    here = ray.get_runtime_context().get_node_id()
+    return max(1, *(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["NodeID"] == here))
 
 
 def reported(result: Mapping[str, Any]) -> dict[str, float]:
