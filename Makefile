@@ -2,6 +2,7 @@
 # make dev           the Dagster UI, and MLflow's beside it
 # make test          lint, types, fast and integration tests
 # make bench         the Fraud Detection Handbook's protocol, five seeds: half an hour or more
+# make bench-article  the whole process against the script that it replaces: ten minutes
 # make honesty       holdout intervals against fresh data, twenty repetitions
 # make lock          resolve the dependencies anew
 
@@ -14,7 +15,7 @@ export DAGSTER_HOME ?= $(HOME_FOLDER)/dagster_home
 
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: materialize dev test lint types test-fast test-integration bench honesty lock clean
+.PHONY: materialize dev test lint types test-fast test-integration bench bench-article honesty lock clean
 
 .venv/runtime: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed: make PYTHON=python3.11"'
@@ -60,6 +61,9 @@ test-integration: .venv/development
 
 bench: .venv/runtime
 	$(BIN)/python benchmarks/handbook.py
+
+bench-article: .venv/runtime
+	$(BIN)/python benchmarks/article.py
 
 honesty: .venv/runtime
 	$(BIN)/python benchmarks/honesty.py
