@@ -5,6 +5,7 @@ import uuid
 from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -19,6 +20,32 @@ _INCOMPLETE = ".incomplete"
 
 # Small enough to be written piece by piece, big enough to compress and to read well.
 _ROWS_PER_GROUP = 128 * 1024
+
+
+@dataclass(frozen=True)
+class StoredTable:
+    """A table where it is stored: an asset whose input is annotated so reads the columns that it needs.
+
+    Attributes:
+        location: the Parquet object.
+        schema: of all columns, with its metadata.
+        num_rows: of the whole table.
+    """
+
+    location: Location
+    schema: pa.Schema
+    num_rows: int
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The columns in this order, or all of them, with the schema's metadata.
+
+        Raises:
+            StorageError: the storage refused it.
+        """
+        place = self.location
+        with explain_errors(place), place.filesystem.open_input_file(place.path) as source:
+            table = pq.ParquetFile(source, pre_buffer=True).read(columns)
+        return table if columns is None else table.select(columns)
 
 
 class _ObjectIOManager(dg.ConfigurableIOManager):
@@ -72,11 +99,15 @@ class _ObjectIOManager(dg.ConfigurableIOManager):
         location = self._location(self.store.root, context.get_asset_identifier())
         try:
             with explain_errors(location), location.filesystem.open_input_file(location.path) as source:
-                return self._read(source)
+                return self._load(source, location, context)
         except ObjectNotFoundError as error:
             raise ObjectNotFoundError(f"asset {asset} has no value: {error}; materialize it first") from error
         except (ValueError, pa.ArrowException) as error:
             raise StorageError(f"asset {asset}: {location} is no readable {self.extension}: {error}") from error
+
+    def _load(self, source: pa.NativeFile, location: Location, context: dg.InputContext) -> Any:
+        """The value in the open file `source` as the input of `context` wants it."""
+        return self._read(source)
 
     def stored(self, asset: str) -> Any:
         """The value that an asset without partitions has now, or None if it never had one; errors as in `load_input`.
@@ -123,6 +154,12 @@ class ParquetIOManager(_ObjectIOManager):
         # One row group at a time goes out: no second copy of the table in memory.
         with pq.ParquetWriter(sink, value.schema, compression="zstd") as writer:
             writer.write_table(value, row_group_size=_ROWS_PER_GROUP)
+
+    def _load(self, source: pa.NativeFile, location: Location, context: dg.InputContext) -> pa.Table | StoredTable:
+        if context.has_input_name and context.dagster_type.typing_type is StoredTable:
+            file = pq.ParquetFile(source)
+            return StoredTable(location, file.schema_arrow, file.metadata.num_rows)
+        return self._read(source)
 
     def _read(self, source: pa.NativeFile) -> pa.Table:
         # Not read_table(path): that makes columns of folders named like "key=value".

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fraud_assets.io_manager import JsonIOManager, ParquetIOManager
+from fraud_assets.io_manager import JsonIOManager, ParquetIOManager, StoredTable
 from fraud_assets.resources.object_store import ObjectNotFoundError, ObjectStore, StorageError
 from tests.stored_values import FailingParquet, load, names, store, table
 
@@ -38,6 +38,31 @@ def test_a_table_comes_back_with_its_types_and_the_metadata_of_its_schema(folder
 def test_a_big_table_is_written_in_groups_of_rows(folder: ObjectStore) -> None:
     store(ParquetIOManager(store=folder), ["big"], table(300_000))
     assert pq.ParquetFile(folder.child("assets", "big.parquet").path).num_row_groups == 3
+
+
+def test_an_asset_that_asks_for_it_reads_the_columns_that_it_needs(folder: ObjectStore) -> None:
+    whole = table(5).append_column("b.c", pa.array(range(5))).replace_schema_metadata({b"fraud_assets": b"{}"})
+
+    @dg.asset(io_manager_key="parquet")
+    def stored() -> pa.Table:
+        return whole
+
+    found = []
+
+    @dg.asset(io_manager_key="parquet")
+    def reader(stored: StoredTable) -> pa.Table:
+        found.append(stored)
+        return stored.read(["b.c", "amount"])
+
+    assert dg.materialize([stored, reader], resources={"parquet": ParquetIOManager(store=folder)}).success
+    (handle,) = found
+    assert handle.num_rows == 5
+    assert handle.schema.equals(whole.schema, check_metadata=True)
+    assert handle.location.path == folder.child("assets", "stored.parquet").path
+    assert handle.read().equals(whole)
+    assert handle.read(["b.c", "amount"]).equals(whole.select(["b.c", "amount"]))
+    assert handle.read(["amount"]).schema.metadata == whole.schema.metadata
+    assert load(ParquetIOManager(store=folder), ["reader"]).column_names == ["b.c", "amount"]
 
 
 def test_an_empty_table_keeps_its_columns(folder: ObjectStore) -> None:
