@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fraud_assets.ml.fraud_space import FRAUD_DEFAULTS, FRAUD_START, fraud
+from fraud_assets.ml.fraud_space import FRAUD_DEFAULTS, FRAUD_START, fraud, fraud_distributed
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -100,6 +100,7 @@ _ARTICLE_DEFAULTS = {
 SEARCH_SPACES = {
     "article": SearchSpace("article", article, _ARTICLE_DEFAULTS),
     "fraud": SearchSpace("fraud", fraud, FRAUD_DEFAULTS, FRAUD_START),
+    "fraud_distributed": SearchSpace("fraud_distributed", fraud_distributed, FRAUD_DEFAULTS, FRAUD_START),
 }
 
 

@@ -102,7 +102,10 @@ def test_a_users_own_space_is_found_by_import_path(name: str, suggest: object, d
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("artcle", r"'artcle' is unknown: expected one of \['article', 'fraud'\] or an import path such as"),
+        (
+            "artcle",
+            r"'artcle' is unknown: expected one of \['article', 'fraud', 'fraud_distributed'\] or an import path",
+        ),
         ("", r"'' is unknown: expected one of"),
         ("tests.ml.spaces", "is unknown: expected one of"),
         ("tests.ml.nowhere:space", r"can't be imported \(ModuleNotFoundError.*nowhere.*expected one of"),
