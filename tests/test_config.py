@@ -58,6 +58,7 @@ def test_every_config_that_an_asset_of_the_code_location_takes_is_checked() -> N
         ("tuning_results", "max_concurrent", 0),
         ("tuning_results", "cpus_per_trial", 0),
         ("tuning_results", "gpus_per_trial", -1),
+        ("tuning_results", "workers_per_trial", 0),
         ("tuning_results", "metric", "f2"),
         ("tuning_results", "seed", -1),
         ("tuning_results", "search_space", "nope"),
@@ -92,6 +93,14 @@ def test_the_defaults_of_everything_are_in_bounds() -> None:
 def test_the_names_of_the_ready_made_spaces_are_told_with_a_wrong_one() -> None:
     with pytest.raises(ValidationError, match=r"search_space 'nope' is unknown: expected one of \['article'"):
         TuningConfig(search_space="nope")
+
+
+def test_trials_of_several_workers_are_refused_what_they_cannot_fit() -> None:
+    assert TuningConfig(workers_per_trial=2, search_space="fraud_distributed").workers_per_trial == 2
+    with pytest.raises(ValidationError, match="set workers_per_trial to 1"):
+        TuningConfig(workers_per_trial=2)
+    with pytest.raises(ValidationError, match="gpus_per_trial and workers_per_trial"):
+        TuningConfig(workers_per_trial=2, search_space="fraud_distributed", gpus_per_trial=1)
 
 
 def test_the_config_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

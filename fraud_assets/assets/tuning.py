@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from fraud_assets.assets.config import validate_run_config
 from fraud_assets.assets.progress import ProgressLog
+from fraud_assets.assets.spread_data import stored_features, without_features
 from fraud_assets.assets.tuning_config import TuningConfig
-from fraud_assets.io_manager import JsonIOManager
+from fraud_assets.io_manager import JsonIOManager, StoredTable
 from fraud_assets.metadata import pictures, png_files, table
 from fraud_assets.ml.evaluate import METRICS, direction
 from fraud_assets.ml.identity import digest
@@ -39,7 +40,7 @@ def experiment_id(split_version: str, space: SearchSpace, config: TuningConfig) 
 def tuning_results(
     context: dg.AssetExecutionContext,
     config: TuningConfig,
-    raw_dataset: pa.Table,
+    raw_dataset: StoredTable,
     dataset_split: pa.Table,
     object_store: ObjectStore,
     ray: RayTune,
@@ -54,10 +55,11 @@ def tuning_results(
     from fraud_assets.ml.study_plots import study_figures
 
     validate_run_config(context)
-    dataset = Dataset.from_arrow(raw_dataset)
-    split = Split.from_arrow(dataset_split, dataset)
     space = resolve_search_space(config.search_space)
     scoring = config.scoring()
+    spread = config.workers_per_trial > 1
+    dataset = without_features(raw_dataset, scoring) if spread else Dataset.from_arrow(raw_dataset.read())
+    split = Split.from_arrow(dataset_split, dataset)
     study = StudyData.prepare(dataset, split, config.seed, scoring)
     for wanted in (config.metric, config.second):
         if wanted in METRICS:
@@ -84,6 +86,8 @@ def tuning_results(
             max_concurrent=config.max_concurrent,
             cpus_per_trial=config.cpus_per_trial,
             gpus_per_trial=config.gpus_per_trial,
+            workers_per_trial=config.workers_per_trial,
+            features=stored_features(raw_dataset, split) if spread else None,
             time_budget_s=config.time_budget_s,
         )
         with parent.child_runs() as children, ray.connect():

@@ -5,6 +5,7 @@ from typing import Literal
 import dagster as dg
 from pydantic import Field, field_validator, model_validator
 
+from fraud_assets.ml.distributable import require_distributable
 from fraud_assets.ml.evaluate import Metric, Objective
 from fraud_assets.ml.fraud_metrics import MetricSettings
 from fraud_assets.ml.result_grid import Preference
@@ -23,6 +24,15 @@ class TuningConfig(dg.Config):
     max_concurrent: int = Field(default=4, ge=1, description="Trials under way at a time, at most.")
     cpus_per_trial: float = Field(default=1, gt=0, description="CPUs, and so threads, of one trial.")
     gpus_per_trial: float = Field(default=0, ge=0, description="GPUs of one trial.")
+    workers_per_trial: int = Field(
+        default=1,
+        ge=1,
+        description=(
+            "1: the search's data fit in one machine's memory. More: they are spread over the cluster, and so many "
+            "workers, with cpus_per_trial each, fit a trial with XGBoost's distributed trainer; the search space "
+            "fraud_distributed is for that. fraud_model is fitted by one process all the same."
+        ),
+    )
     metric: Metric = Field(
         default="average_precision",
         description="What the search improves, as its mean over folds; with expected_cost, set least_cost below.",
@@ -82,7 +92,10 @@ class TuningConfig(dg.Config):
     seed: int = Field(default=1025, ge=0, description="Seed of the search, of resampling and of fitting.")
     search_space: str = Field(
         default="fraud",
-        description="The space: fraud, article, or the import path of your own, my_package.spaces:my_space.",
+        description=(
+            "The space: fraud, fraud_distributed (what workers_per_trial over 1 can fit), article, or the import path "
+            "of your own, my_package.spaces:my_space."
+        ),
     )
 
     @field_validator("search_space")
@@ -96,6 +109,10 @@ class TuningConfig(dg.Config):
         self.scoring()
         if self.second_limit is not None and self.second is None:
             raise ValueError(f"second_limit is {self.second_limit:g}, but there is no second_metric for it to bound")
+        if self.workers_per_trial > 1:
+            if self.gpus_per_trial:
+                raise ValueError("gpus_per_trial and workers_per_trial over 1 can't be had together: take CPUs, or 1")
+            require_distributable(resolve_search_space(self.search_space))
         if self.second_metric == self.metric:
             raise ValueError(f"second_metric is {self.metric}, as metric is: there is nothing to weigh")
         return self

@@ -143,7 +143,7 @@ def out_of_fold(params: Mapping[str, Any], matrices: Matrices) -> OutOfFold:
             booster = train_on_matrix(params, matrix, seed=study.seed, threads=threads)
         fit_seconds += time.perf_counter() - started
         boosters.append(booster)
-    rounds = _best_rounds(scores) if scores else rounds_of(params)
+    rounds = best_rounds(scores) if scores else rounds_of(params)
     predictions = []
     for fold, booster in enumerate(boosters):
         used = rounds if scores else None
@@ -154,7 +154,7 @@ def out_of_fold(params: Mapping[str, Any], matrices: Matrices) -> OutOfFold:
     return OutOfFold(predictions, rounds, fit_seconds)
 
 
-def _best_rounds(scores: Sequence[Sequence[float]]) -> int:
+def best_rounds(scores: Sequence[Sequence[float]]) -> int:
     """The number of rounds whose mean score over folds is best, among those that every fold has."""
     shortest = min(len(fold) for fold in scores)
     means = np.mean([fold[:shortest] for fold in scores], axis=0)

@@ -16,6 +16,7 @@ from fraud_assets.ml.search_space import SearchSpace
 from fraud_assets.ml.study import StudyData
 from fraud_assets.resources.interrupts import plain_interrupts, remembered_interrupts
 from fraud_assets.resources.object_store import Location
+from fraud_assets.resources.stored_features import StoredFeatures
 from fraud_assets.resources.trials import TrialListener, TrialRecord
 from fraud_assets.resources.tune_results import Suggested, records
 
@@ -58,6 +59,8 @@ class Experiment:
         max_concurrent: how many trials are under way at a time, at most.
         cpus_per_trial: CPUs, and so threads, of one trial.
         gpus_per_trial: GPUs of one trial.
+        workers_per_trial: how many workers, with `cpus_per_trial` each, fit a trial that is spread over the cluster.
+        features: of such trials, as `study` has none then; None where each trial is fitted by one worker.
         time_budget_s: no trial goes on after so many seconds; None for no limit.
     """
 
@@ -74,6 +77,8 @@ class Experiment:
     cpus_per_trial: float
     gpus_per_trial: float
     time_budget_s: float | None
+    workers_per_trial: int = 1
+    features: StoredFeatures | None = None
 
 
 class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -135,7 +140,7 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
             All trials, whatever became of them, in the order in which they were suggested.
 
         Raises:
-            ValueError: a trial asks for more than any machine of the cluster has.
+            ValueError: a trial asks for more than any machine of the cluster has, or for more workers than find place.
         """
         import optuna
         import ray
@@ -149,8 +154,27 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
         _require_resources(experiment)
         threads = trial_worker.thread_count(experiment.cpus_per_trial)
         study = ray.put(experiment.study)
-        memory = _RESAMPLED_SHARE * ray.cluster_resources().get("object_store_memory", math.inf)
-        resampled = ray.remote(trial_worker.ResampledFolds).options(num_cpus=0).remote([study], memory)
+        at_once, resampled = experiment.max_concurrent, None
+        if experiment.features is None:
+            memory = _RESAMPLED_SHARE * ray.cluster_resources().get("object_store_memory", math.inf)
+            resampled = ray.remote(trial_worker.ResampledFolds).options(num_cpus=0).remote([study], memory)
+            trainable = tune.with_resources(
+                tune.with_parameters(trial_worker.FraudTrial, study=study, resampled=resampled, threads=threads),
+                {"cpu": experiment.cpus_per_trial, "gpu": experiment.gpus_per_trial},
+            )
+        else:
+            from fraud_assets.resources import distributed_trial
+
+            at_once = min(
+                at_once, distributed_trial.most_at_once(experiment.workers_per_trial, experiment.cpus_per_trial)
+            )
+            trainable = distributed_trial.trainable(
+                [study],
+                experiment.features,
+                workers=experiment.workers_per_trial,
+                cpus=experiment.cpus_per_trial,
+                threads=threads,
+            )
         metrics = [experiment.metric, *([experiment.second] if experiment.second else [])]
         modes = [direction(metric) for metric in metrics]
         search = OptunaSearch(
@@ -160,13 +184,11 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
             seed=experiment.seed,
             points_to_evaluate=[dict(point) for point in experiment.points] or None,
         )
-        trainable = tune.with_parameters(trial_worker.FraudTrial, study=study, resampled=resampled, threads=threads)
         suggested, stop = Suggested(), trial_worker.StopAtInterrupt()
-        per_trial = {"cpu": experiment.cpus_per_trial, "gpu": experiment.gpus_per_trial}
         tuner = tune.Tuner(
-            tune.with_resources(trainable, per_trial),
+            trainable,
             tune_config=tune.TuneConfig(
-                search_alg=ConcurrencyLimiter(search, max_concurrent=experiment.max_concurrent),
+                search_alg=ConcurrencyLimiter(search, max_concurrent=at_once),
                 num_samples=experiment.trials,
                 time_budget_s=experiment.time_budget_s,
                 reuse_actors=True,
@@ -189,7 +211,8 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
                 stop.interrupts = interrupts
                 grid = tuner.fit()
         finally:
-            ray.kill(resampled)
+            if resampled is not None:
+                ray.kill(resampled)
         return records(grid, suggested)
 
 
