@@ -16,9 +16,10 @@ import ray.train
 import xgboost as xgb
 from xgboost import collective
 
-from fraud_assets.ml.booster import ROUNDS_A_SCORE, booster_params, predict_booster, rounds_of, stops_early
+from fraud_assets.ml.booster import predict_matrix, rounds_of, stops_early, train_on_matrix, train_until_no_better
 from fraud_assets.ml.evaluate import average_precision
 from fraud_assets.ml.features import FeatureEncoder
+from fraud_assets.ml.matrices import bins_of, unseen_matrix
 from fraud_assets.ml.study import OutOfFold, StudyData, best_rounds
 from fraud_assets.resources.feature_blocks import FeatureBlocks, unpacked
 
@@ -67,74 +68,71 @@ def fit_folds(config: dict[str, FoldFits]) -> Fitted:
     fits = config["fits"]
     context = ray.train.get_context()
     study: StudyData = ray.get(fits.study[0])
-    shard = _Shard(fits.blocks.blocks[context.get_world_rank() :: context.get_world_size()], fits.blocks.encoder)
+    references = fits.blocks.blocks[context.get_world_rank() :: context.get_world_size()]
+    shard = _Shard(references, fits.blocks.encoder, fits.params, fits.threads)
     boosters, scores, seconds = [], [], 0.0
     for fold in range(len(study.folds)):
+        matrix = shard.fitting(study, fold, fits.kept[fold])
         started = time.perf_counter()
-        booster, reached = _fit(fits, study, shard, fold)
+        booster, reached = _fit(fits, study, shard, fold, matrix)
         seconds += time.perf_counter() - started
         boosters.append(booster)
         scores.append(reached)
-    rounds = best_rounds(scores) if stops_early(fits.params) else rounds_of(fits.params)
+    early = stops_early(fits.params)
+    rounds = best_rounds(scores) if early else rounds_of(fits.params)
     predictions = []
     for fold, booster in enumerate(boosters):
-        X, places = shard.validating(study, fold)
-        used = rounds if stops_early(fits.params) else None
-        probability = predict_booster(booster, fits.params, X, fits.blocks.encoder, threads=fits.threads, rounds=used)
-        probability = _gathered(probability, places, len(study.folds[fold][1]))
+        unseen, places = shard.validating(study, fold)
+        here = predict_matrix(booster, fits.params, unseen, rounds=rounds if early else None)
+        probability = _gathered(here, places, len(study.folds[fold][1]))
         if not ((probability >= 0) & (probability <= 1)).all():
             raise FloatingPointError(f"fold {fold}: the model predicts NaN, or no probabilities, for {fits.params}")
         predictions.append(probability)
     return Fitted(OutOfFold(predictions, rounds, seconds), _machines())
 
 
-def _fit(fits: FoldFits, study: StudyData, shard: "_Shard", fold: int) -> tuple[xgb.Booster, list[float]]:
+def _fit(
+    fits: FoldFits, study: StudyData, shard: "_Shard", fold: int, matrix: xgb.DMatrix
+) -> tuple[xgb.Booster, list[float]]:
     """One fold's booster, and where it stops early its score after each `ROUNDS_A_SCORE` rounds."""
-    params, threads, encoder = fits.params, fits.threads, fits.blocks.encoder
-    native = booster_params(params, seed=study.seed, threads=threads)
-    fitting, kept = study.folds[fold][0], fits.kept[fold]
-    wanted = np.zeros(len(study.y), dtype=bool)
-    wanted[fitting if kept is None else fitting[kept]] = True
-    matrix = xgb.QuantileDMatrix(
-        _Batches(shard, wanted, study.y), max_bin=native.get("max_bin"), nthread=threads, enable_categorical=True
-    )
-    if not stops_early(params):
-        return xgb.train(native, matrix, num_boost_round=rounds_of(params)), []
-    X, places = shard.validating(study, fold)
-    unseen = xgb.DMatrix(X, feature_types=encoder.feature_types, enable_categorical=True, nthread=threads)
+    if not stops_early(fits.params):
+        return train_on_matrix(fits.params, matrix, seed=study.seed, threads=fits.threads), []
+    unseen, places = shard.validating(study, fold)
     labels = study.y[study.folds[fold][1]]
-    stop = _Stop(
-        lambda model: average_precision(labels, _gathered(model.predict(unseen), places, len(labels))),
-        int(params["early_stopping_rounds"]),
+    return train_until_no_better(
+        fits.params,
+        matrix,
+        unseen,
+        lambda here: average_precision(labels, _gathered(here, places, len(labels))),
+        seed=study.seed,
+        threads=fits.threads,
     )
-    most = rounds_of(params)
-    rounds = max(ROUNDS_A_SCORE, most - most % ROUNDS_A_SCORE)
-    return xgb.train(native, matrix, num_boost_round=rounds, callbacks=[stop]), stop.scores
-
-
-class _Stop(xgb.callback.TrainingCallback):
-    """Stops a fit whose score was not beaten for `patience` rounds; see `booster.train_until_no_better`."""
-
-    def __init__(self, score: Callable[[xgb.Booster], float], patience: int) -> None:
-        super().__init__()
-        self.scores: list[float] = []
-        self._score = score
-        self._patience = patience
-
-    def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: object) -> bool:
-        rounds = epoch + 1
-        if rounds % ROUNDS_A_SCORE:
-            return False
-        self.scores.append(self._score(model))
-        return rounds - ROUNDS_A_SCORE * (1 + int(np.argmax(self.scores))) >= self._patience
 
 
 class _Shard:
     """A worker's blocks; one at a time is taken from Ray's object store."""
 
-    def __init__(self, references: Sequence[ray.ObjectRef], encoder: FeatureEncoder) -> None:
+    def __init__(
+        self, references: Sequence[ray.ObjectRef], encoder: FeatureEncoder, params: dict[str, Any], threads: int
+    ) -> None:
         self._references = references
+        self._params = params
+        self._threads = threads
         self.encoder = encoder
+
+    def fitting(self, study: StudyData, fold: int, kept: np.ndarray | None) -> xgb.DMatrix:
+        """This worker's fitting rows of a fold, of which `kept` are left, if not all."""
+        rows = study.folds[fold][0]
+        batches = _Batches(self, _mask(study, rows if kept is None else rows[kept]), study.y)
+        bins = bins_of(self._params)
+        return xgb.QuantileDMatrix(batches, max_bin=bins, nthread=self._threads, enable_categorical=True)
+
+    def validating(self, study: StudyData, fold: int) -> tuple[xgb.DMatrix, np.ndarray]:
+        """This worker's validating rows of a fold, and their places among all of the fold's."""
+        rows = study.folds[fold][1]
+        parts = [self.nothing, *self.rows(_mask(study, rows))]
+        X, positions = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return unseen_matrix(self._params, X, self.encoder, self._threads), np.searchsorted(rows, positions)
 
     def rows(self, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Features and positions of this worker's rows among `wanted`, a mask over the study's positions."""
@@ -144,15 +142,6 @@ class _Shard:
             here = wanted[positions]
             if here.any():
                 yield X[here], positions[here]
-
-    def validating(self, study: StudyData, fold: int) -> tuple[np.ndarray, np.ndarray]:
-        """Features of this worker's validating rows of a fold, and their places among all of the fold's."""
-        validate = study.folds[fold][1]
-        wanted = np.zeros(len(study.y), dtype=bool)
-        wanted[validate] = True
-        parts = [self.nothing, *self.rows(wanted)]
-        X, positions = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return X, np.searchsorted(validate, positions)
 
     @property
     def nothing(self) -> tuple[np.ndarray, np.ndarray]:
@@ -189,6 +178,12 @@ class _Batches(xgb.DataIter):
             yield batch
         if not any_rows:
             yield self._shard.nothing
+
+
+def _mask(study: StudyData, positions: np.ndarray) -> np.ndarray:
+    mask = np.zeros(len(study.y), dtype=bool)
+    mask[positions] = True
+    return mask
 
 
 def _gathered(values: np.ndarray, places: np.ndarray, size: int) -> np.ndarray:

@@ -17,6 +17,7 @@ import pytest
 import ray
 from mlflow.entities import Run
 
+from fraud_assets.ml.matrices import Matrices
 from fraud_assets.ml.schema import Dataset
 from fraud_assets.ml.split import Split, SplitSettings, make_split
 from fraud_assets.ml.study import StudyData, run_trial
@@ -153,7 +154,7 @@ def test_trials_say_what_one_process_says(tuned: Tuned) -> None:
     assert list(grid["status"]) == ["finished"] * TRIALS
     for _, trial in grid.iterrows():
         params = json.loads(trial["params"])
-        report, unseen = run_trial(params, study, lambda f, r: study.resample(f, r, 1), threads=1)
+        report, unseen = run_trial(params, Matrices(study, lambda f, r: study.resample(f, r, 1), 1))
         (key,) = [k for k in objects if k.endswith("out_of_fold.npy") and f"/{trial['trial_id']}/" in k]
         alone, spread = np.concatenate(unseen.predictions), np.load(io.BytesIO(objects[key]))
         # Each worker draws a subsample of its own.
