@@ -4,23 +4,16 @@ Both sides run as their users run them, one after the other, each in a process a
 SQLite: the script, and `dagster asset materialize` of all assets. Both fit every trial on one fold: the script on 80 %
 of the rows, ours on 76 %, because 5 % are the holdout. Ours also compares with baselines and registers the model. What
 the trials find is no part of this: the script finds copies of rows that it was fitted on, which our split keeps apart.
-
-    python benchmarks/article.py [--baseline article_baseline.py] [--data FILE.csv] [--trials 100] [--repeats 1]
 """
 
-import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
-
-_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "bench"
 
 
 def seconds_of(command: list[str], folder: Path) -> float:
@@ -80,28 +73,3 @@ def run_graph(data: Path, trials: int, folder: Path) -> float:
     if statuses != ["finished"] * trials:
         raise RuntimeError(f"{trials} trials were asked for, and they ended as {statuses}")
     return seconds
-
-
-def main() -> None:
-    """Run both sides, and print their medians and the ratio as one line of JSON."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--baseline", type=Path, default=_BESIDE / "article_baseline.py")
-    parser.add_argument("--data", type=Path, default=_BESIDE / "data" / "article_training_data.csv")
-    parser.add_argument("--trials", type=int, default=100)
-    parser.add_argument("--repeats", type=int, default=1)
-    args = parser.parse_args()
-    data, script, graph = args.data.resolve(), list[float](), list[float]()
-    for _ in range(args.repeats):
-        with (
-            tempfile.TemporaryDirectory(prefix="fraud-") as ours,
-            tempfile.TemporaryDirectory(prefix="fraud-") as theirs,
-        ):
-            graph.append(run_graph(data, args.trials, Path(ours)))
-            script.append(run_script(args.baseline.resolve(), data, args.trials, Path(theirs)))
-    medians = {"script_s": statistics.median(script), "graph_s": statistics.median(graph)}
-    report = {"trials": args.trials, **medians, "times faster": medians["script_s"] / medians["graph_s"]}
-    sys.stdout.write(json.dumps({name: round(value, 1) for name, value in report.items()}) + "\n")
-
-
-if __name__ == "__main__":
-    main()

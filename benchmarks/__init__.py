@@ -1,0 +1,1 @@
+"""Longer runs that prove a claim; see README.md."""
