@@ -1,6 +1,8 @@
 """XGBoost for one configuration of a trial: its parameters, one fit on encoded rows, and when to stop."""
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Mapping
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,19 +10,15 @@ import numpy as np
 from fraud_assets.ml.features import FeatureEncoder
 from fraud_assets.ml.fraud_space import GATES
 from fraud_assets.ml.matrices import fitting_matrix, unseen_matrix
+from fraud_assets.ml.resample import OWN_PARAMETER, Resampler
 
 if TYPE_CHECKING:
     import xgboost as xgb
 
 Params = Mapping[str, Any]
 
-# Less is worse: (probabilities of the validating rows) -> score.
-ValidationScore = Callable[[np.ndarray], float]
-
 # XGBoost's scikit-learn interface has this default; its native one has none.
 DEFAULT_ROUNDS = 100
-# A score after every round would cost more than the round.
-ROUNDS_A_SCORE = 10
 # Ours, not XGBoost's; and its own aliases of "nthread" and "seed", which would lose against these names unheard.
 _NOT_BOOSTER = (
     "resampler",
@@ -44,9 +42,13 @@ def booster_params(params: Params, *, seed: int, threads: int) -> dict[str, Any]
     prevalence: the m-estimate (Cestnik 1990, "Estimating probabilities: a crucial task in machine learning"), which
     never is 0.
     """
-    native = {name: value for name, value in params.items() if name not in _NOT_BOOSTER}
+    ours = (*_NOT_BOOSTER, *(name for name in params if name.startswith(OWN_PARAMETER)))
+    native = {name: value for name, value in params.items() if name not in ours}
     seed = params.get("random_state", seed)
-    native = {"objective": "binary:logistic", "seed": seed, **native, "nthread": threads}
+    # XGBoost has one stream of random numbers a process: seeded once, what a fit draws would depend on other fits that
+    # go on at the same time.
+    fixed = {"objective": "binary:logistic", "seed": seed, "seed_per_iteration": True}
+    native = {**fixed, **native, "nthread": threads}
     if native.get("booster") == "forest":
         # Without a base score XGBoost starts from the mean of the labels.
         forest = {"objective": "reg:squarederror", "eta": 1.0, "booster": "gbtree"}
@@ -58,6 +60,14 @@ def booster_params(params: Params, *, seed: int, threads: int) -> dict[str, Any]
         # dart without dropout is gbtree to the last bit, at many times the price.
         native = {name: value for name, value in native.items() if name not in _DROPOUT} | {"booster": "gbtree"}
     return native
+
+
+def fit_key(params: Params) -> str:
+    """Equal for two configurations of a study that are fitted alike, whatever else they say."""
+    early = params["early_stopping_rounds"] if stops_early(params) else None
+    # The names of ours that decide a fit, beside XGBoost's.
+    ours = [astuple(Resampler.of(params)), rounds_of(params), early]
+    return json.dumps([ours, booster_params(params, seed=0, threads=1)], sort_keys=True, default=str)
 
 
 def rounds_of(params: Params) -> int:
@@ -103,47 +113,6 @@ def train_on_matrix(params: Params, matrix: "xgb.DMatrix", *, seed: int, threads
 
     native = booster_params(params, seed=seed, threads=threads)
     return xgb.train(native, matrix, num_boost_round=rounds_of(params))
-
-
-def train_until_no_better(
-    params: Params,
-    matrix: "xgb.DMatrix",
-    unseen: "xgb.DMatrix",
-    score: ValidationScore,
-    *,
-    seed: int,
-    threads: int,
-) -> "tuple[xgb.Booster, list[float]]":
-    """Fit until the validating rows' score was not beaten for `early_stopping_rounds`, or `n_estimators` are fitted.
-
-    Args:
-        params: a trial's configuration for which `stops_early` holds.
-        matrix: what `fitting_matrix` made of the resampled fitting rows.
-        unseen: what `unseen_matrix` made of the validating rows.
-        score: of the validating rows' probabilities, more is better.
-        seed: of XGBoost's random numbers.
-        threads: how many threads fit.
-
-    Returns:
-        The booster with all its rounds, and the score after each `ROUNDS_A_SCORE` of them.
-    """
-    import xgboost as xgb
-
-    scores: list[float] = []
-    patience, most = int(params["early_stopping_rounds"]), rounds_of(params)
-
-    class Stop(xgb.callback.TrainingCallback):  # type: ignore[misc]
-        def after_iteration(self, model: "xgb.Booster", epoch: int, evals_log: object) -> bool:
-            rounds = epoch + 1
-            if rounds % ROUNDS_A_SCORE:
-                return False
-            # XGBoost remembers the rows' margins: only the new trees are evaluated.
-            scores.append(score(model.predict(unseen)))
-            return rounds - ROUNDS_A_SCORE * (1 + int(np.argmax(scores))) >= patience
-
-    native = booster_params(params, seed=seed, threads=threads)
-    rounds = max(ROUNDS_A_SCORE, most - most % ROUNDS_A_SCORE)
-    return xgb.train(native, matrix, num_boost_round=rounds, callbacks=[Stop()]), scores
 
 
 def predict_booster(

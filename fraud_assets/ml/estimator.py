@@ -1,7 +1,7 @@
 """The model: one or more XGBoost boosters behind a resampler, fitted on encoded rows, used on raw ones.
 
 What is stored is XGBoost's own format and JSON, never a pickle; what loads it needs XGBoost, pandas and this package's
-`ml`, and neither imbalanced-learn nor scikit-learn.
+`ml`, and neither imbalanced-learn, scikit-learn nor a user's own resampler.
 """
 
 import json
@@ -17,6 +17,7 @@ from fraud_assets.ml.booster import predict_booster, train_booster
 from fraud_assets.ml.calibration import Calibrator
 from fraud_assets.ml.ensemble import average
 from fraud_assets.ml.features import FeatureEncoder
+from fraud_assets.ml.neighbour_limit import DEFAULT_LIMIT, NeighbourLimit
 from fraud_assets.ml.resample import Resampler
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class FraudClassifier:
         seed: int,
         threads: int,
         calibrator: Calibrator | None = None,
+        limit: NeighbourLimit = DEFAULT_LIMIT,
     ) -> "FraudClassifier":
         """Encode, resample and fit raw rows, as a trial does with its fitting rows.
 
@@ -78,6 +80,7 @@ class FraudClassifier:
             seed: of resampling and fitting.
             threads: how many threads resample and fit.
             calibrator: fitted elsewhere, as the threshold is.
+            limit: of the rows that a resampler searches for neighbours.
 
         Raises:
             ValueError: there is no member, or one of them has no positive weight.
@@ -87,7 +90,7 @@ class FraudClassifier:
         encoder = FeatureEncoder.fit(X, categorical)
         encoded = encoder.transform(X)
         resamplers = {Resampler.of(member.params) for member in members}
-        sampled = {r: r(encoded, y, encoder.discrete, seed=seed, n_jobs=threads) for r in resamplers}
+        sampled = {r: r(encoded, y, encoder.discrete, seed=seed, n_jobs=threads, limit=limit) for r in resamplers}
         boosters = []
         for member in members:
             rows = sampled[Resampler.of(member.params)].apply(encoded, y)

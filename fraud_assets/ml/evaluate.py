@@ -6,6 +6,7 @@ from typing import Literal, TypeVar, get_args
 import numpy as np
 
 from fraud_assets.ml.fraud_metrics import FraudMetric
+from fraud_assets.ml.fraud_ranks import FraudRanks
 
 ClassicMetric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "average_precision"]
 Metric = Literal[ClassicMetric, FraudMetric]
@@ -28,46 +29,37 @@ def direction(metric: Objective) -> Literal["min", "max"]:
 
 
 def score(y: np.ndarray, probability: np.ndarray, threshold: float = 0.5) -> dict[ClassicMetric, float]:
-    """The seven metrics of predictions, by scikit-learn.
+    """The seven metrics of predictions, as scikit-learn defines them.
 
     Args:
         y: labels, shape (rows,), 0 or 1; both must occur.
         probability: predicted probability of fraud, shape (rows,).
         threshold: a row is called fraud where its probability is at least this.
     """
-    return {metric: classic_score(metric, y, probability, threshold) for metric in CLASSIC_METRICS}
+    ranks = FraudRanks.of(y, probability)
+    fraud, called = y == 1, probability >= threshold
+    frauds, alerts, hits = int(fraud.sum()), int(called.sum()), int((fraud & called).sum())
+    return {
+        "accuracy": float((fraud == called).mean()),
+        "precision": hits / alerts if alerts else 0.0,
+        "recall": hits / frauds,
+        "f1": 2 * hits / (alerts + frauds),
+        "roc_auc": ranks.roc_auc(),
+        "log_loss": log_loss(y, probability),
+        "average_precision": ranks.average_precision(),
+    }
 
 
-def classic_score(metric: ClassicMetric, y: np.ndarray, probability: np.ndarray, threshold: float = 0.5) -> float:
-    """One of the seven metrics; arguments as in `score`."""
-    from sklearn import metrics
-
-    if metric == "average_precision":
-        return average_precision(y, probability)
-    if metric == "roc_auc":
-        return float(metrics.roc_auc_score(y, probability))
-    if metric == "log_loss":
-        return float(metrics.log_loss(y, probability))
-    label = (probability >= threshold).astype(np.int8)
-    if metric == "accuracy":
-        return float(metrics.accuracy_score(y, label))
-    if metric == "precision":
-        return float(metrics.precision_score(y, label, zero_division=0))
-    return float(metrics.recall_score(y, label) if metric == "recall" else metrics.f1_score(y, label))
+def log_loss(y: np.ndarray, probability: np.ndarray) -> float:
+    """The mean negative log-likelihood; certainty is clipped to what the probabilities' type can tell from it."""
+    tiny = np.finfo(probability.dtype).eps
+    of_label = np.where(y == 1, probability, 1 - probability)
+    return float(-np.log(np.clip(of_label, tiny, 1 - tiny), dtype=np.float64).mean())
 
 
 def average_precision(y: np.ndarray, scores: np.ndarray) -> float:
-    """scikit-learn's average precision at a fraction of its cost: early stopping and ensemble selection live by it.
-
-    Args:
-        y: labels, shape (rows,), 0 or 1; a fraud must occur.
-        scores: of any scale, more is more suspicious, shape (rows,).
-    """
-    frauds = np.sort(scores[y == 1])
-    # For each fraud: how many frauds, and how many rows, have at least its score.
-    hits = len(frauds) - np.searchsorted(frauds, frauds, side="left")
-    alerts = len(scores) - np.searchsorted(np.sort(scores), frauds, side="left")
-    return float(np.mean(hits / alerts))
+    """See `FraudRanks.average_precision`; arguments are those of `FraudRanks.of`."""
+    return FraudRanks.of(y, scores).average_precision()
 
 
 def summarize_folds(scores: Sequence[Mapping[_Name, float]]) -> dict[str, float]:

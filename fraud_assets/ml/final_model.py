@@ -14,6 +14,7 @@ from fraud_assets.ml.estimator import FraudClassifier, Member
 from fraud_assets.ml.judgement import Judgement, judge
 from fraud_assets.ml.matrices import Matrices
 from fraud_assets.ml.model_card import ModelCard, Part
+from fraud_assets.ml.neighbour_limit import DEFAULT_LIMIT, NeighbourLimit
 from fraud_assets.ml.resample import Resampled, Resampler
 from fraud_assets.ml.schema import Dataset
 from fraud_assets.ml.scored_rows import ScoredRows
@@ -56,6 +57,7 @@ def build_final_model(
     threads: int,
     refit_on_all: bool = True,
     calibration: Calibration = "none",
+    limit: NeighbourLimit = DEFAULT_LIMIT,
     resamples: int = 1000,
 ) -> FinalModel:
     """Judge the members' average on the holdout, then fit it on what is delivered.
@@ -74,14 +76,15 @@ def build_final_model(
         threads: how many threads fit.
         refit_on_all: whether the delivered model is fitted on all rows, the holdout included.
         calibration: whether, and how, probabilities are calibrated.
+        limit: of the rows that a resampler searches for neighbours, as in the tuning.
         resamples: of the bootstrap.
 
     Raises:
-        DataError: a fold or the holdout lacks what a metric or the threshold's policy needs.
+        DataError: a fold or the holdout lacks what a metric or the threshold's policy needs, or a resampler does.
     """
     calibrator = None
     if calibration != "none":
-        study = StudyData.prepare(dataset, split, seed, scoring)
+        study = StudyData.prepare(dataset, split, seed, scoring, limit)
         unseen = ScoredRows.concatenate(study.validating(averaged_out_of_fold(members, study, threads)))
         calibrator = Calibrator.fit(unseen.y, unseen.probability, calibration)
         threshold = scoring.threshold(unseen.with_probability(calibrator(unseen.probability))).threshold
@@ -98,6 +101,7 @@ def build_final_model(
             calibrator=calibrator,
             seed=seed,
             threads=threads,
+            limit=limit.within(y),
         )
 
     judged = fit(split.judged_fit)

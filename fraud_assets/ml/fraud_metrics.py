@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from fraud_assets.ml.daily_alerts import DailyAlerts
+from fraud_assets.ml.fraud_ranks import FraudRanks
 from fraud_assets.ml.schema import DataError
 from fraud_assets.ml.scored_rows import ScoredRows
 
@@ -74,15 +75,9 @@ def card_precision_at_k(rows: ScoredRows, k: int) -> float:
 
 
 def recall_at_fpr(rows: ScoredRows, max_false_positive_rate: float) -> float:
-    """The largest share of the frauds that some threshold finds with at most this false-positive rate.
-
-    A threshold that lies between two points of the ROC curve does not exist: nothing is interpolated.
-    """
-    from sklearn.metrics import roc_curve
-
+    """See `FraudRanks.recall_at_fpr`."""
     rows.require_both_classes()
-    false_positive_rate, recall, _ = roc_curve(rows.y, rows.probability, drop_intermediate=False)
-    return float(recall[false_positive_rate <= max_false_positive_rate].max())
+    return FraudRanks.of(rows.y, rows.probability).recall_at_fpr(max_false_positive_rate)
 
 
 def expected_cost(rows: ScoredRows, threshold: float, settings: MetricSettings) -> float:

@@ -103,6 +103,10 @@ class Matrices:
 
         return self._remember(("validating", fold, params.get("booster") == "gblinear"), make)
 
+    def whole(self, fold: int, probability: np.ndarray) -> np.ndarray:
+        """The probabilities as they are: no validating row is elsewhere."""
+        return probability
+
     def _remember(self, key: tuple[Any, ...], make: "Callable[[], xgb.DMatrix]") -> "xgb.DMatrix":
         if key not in self._kept:
             self._kept[key] = make()

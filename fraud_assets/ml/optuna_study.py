@@ -44,8 +44,8 @@ def to_study(grid: pd.DataFrame, metric: Metric, second: Objective | None = None
 
     The grid doesn't say from which ranges values were drawn, so a range is that of the values that occur: an integer or
     float one, logarithmic where that fits the values better, else categorical. A conditional parameter is absent where
-    it was not asked for. A trial without a finite score is FAIL, whatever ended it. The attribute `name` of a trial is
-    the grid's.
+    it was not asked for. A pruned trial is PRUNED, with what it scored where it was pruned; any other without a finite
+    score is FAIL, whatever ended it. The attribute `name` of a trial is the grid's.
     """
     import optuna
 
@@ -54,14 +54,22 @@ def to_study(grid: pd.DataFrame, metric: Metric, second: Objective | None = None
     distributions = {name: _distribution([c[name] for c in configurations if name in c]) for name in names}
     objectives = [metric] if second is None else [metric, second]
     study = optuna.create_study(directions=["minimize" if direction(o) == "min" else "maximize" for o in objectives])
-    for configuration, name, status, scores in zip(
-        configurations, grid["name"], grid["status"], grid[objectives].astype(float).to_numpy(), strict=True
+    states = optuna.trial.TrialState
+    for configuration, name, status, rounds, scores in zip(
+        configurations,
+        grid["name"],
+        grid["status"],
+        grid["rounds"],
+        grid[objectives].astype(float).to_numpy(),
+        strict=True,
     ):
         complete = status == "finished" and np.isfinite(scores).all()
+        pruned = status == "pruned" and np.isfinite(scores[0])
         study.add_trial(
             optuna.trial.create_trial(
-                state=optuna.trial.TrialState.COMPLETE if complete else optuna.trial.TrialState.FAIL,
+                state=states.COMPLETE if complete else states.PRUNED if pruned else states.FAIL,
                 values=scores.tolist() if complete else None,
+                intermediate_values={int(rounds): float(scores[0])} if pruned else None,
                 params=configuration,
                 distributions={parameter: distributions[parameter] for parameter in configuration},
                 user_attrs={"name": name},

@@ -110,12 +110,12 @@ def _png(figure: "Figure", dpi: int) -> bytes:
     return png.getvalue()
 
 
-def to_markdown(figure: "Figure", alt: str) -> str:
-    """The figure as a Markdown image that holds its own data, as `MetadataValue.md` of Dagster shows it.
+def to_markdown(png: bytes, alt: str) -> str:
+    """A Markdown image that holds its own data, as `MetadataValue.md` of Dagster shows it.
 
     Args:
-        figure: what to show.
+        png: what to show.
         alt: what it shows, for those who don't see it.
     """
     text = re.sub(r"[\[\]\\\s]+", " ", alt).strip()
-    return f"![{text}](data:image/png;base64,{base64.b64encode(to_png(figure)).decode('ascii')})"
+    return f"![{text}](data:image/png;base64,{base64.b64encode(png).decode('ascii')})"

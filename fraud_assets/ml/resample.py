@@ -1,4 +1,4 @@
-"""Resampling of the fitting rows, with the samplers of imbalanced-learn.
+"""Resampling of the fitting rows: with the samplers of imbalanced-learn, or with a user's own.
 
 Neighbours are looked for among scaled, imputed columns, because the distance between unscaled ones is decided by the
 column with the largest unit. What comes out is in the units of the data, and lacks values where the data does.
@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from fraud_assets.ml import samplers
+from fraud_assets.ml.neighbour_limit import DEFAULT_LIMIT, NeighbourLimit, Search
+from fraud_assets.ml.own_resampler import make_own, resample_with_own
 from fraud_assets.ml.scaled_space import ScaledSpace
 from fraud_assets.ml.schema import DataError
 
 RESAMPLERS = ("allknn", "smote", "borderline_smote", "smote_enn", "random_under", "passthrough")
 # Those that take a ratio; the others decide by themselves how many rows there are afterwards.
 WITH_RATIO = ("smote", "borderline_smote", "smote_enn", "random_under")
-
-# Legitimate rows that random under-sampling keeps for each fraud. Balance, the usual choice, costs 0.24 of average
-# precision on the handbook's validation blocks, and this costs 0.008: a ranking needs the legitimate rows that look
-# like frauds, and those are rare.
-KEPT_FOR_A_FRAUD = 30
+# How a configuration names the parameters of a user's own resampler.
+OWN_PARAMETER = "resampler__"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Resampled:
     """The outcome of resampling: which rows were kept, and which rows were made up.
 
     Attributes:
-        kept: positions of the kept rows among those that went in, shape (kept,), int64.
+        kept: positions of the kept rows among those that went in, in order, shape (kept,), int64; only a user's own
+            resampler keeps a row twice.
         made_up: the rows that were made up, shape (made up, columns), float32.
         made_up_labels: their labels, shape (made up,), int8.
     """
@@ -39,25 +40,17 @@ class Resampled:
 
     def apply(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The rows to fit on, from the rows that went in."""
-        if len(self.made_up_labels) == 0 and len(self.kept) == len(y):
+        if len(self.made_up_labels) == 0 and np.array_equal(self.kept, np.arange(len(y))):
             return X, y
         return np.vstack([X[self.kept], self.made_up]), np.concatenate([y[self.kept], self.made_up_labels])
 
 
-def resample(
-    name: str,
-    X: np.ndarray,
-    y: np.ndarray,
-    discrete: np.ndarray,
-    *,
-    seed: int,
-    n_jobs: int = 1,
-    ratio: float | None = None,
-) -> Resampled:
-    """Apply the resampler called `name` to encoded fitting rows.
+@dataclass(frozen=True)
+class Resampler:
+    """What a configuration says of resampling: two that are equal make the same of the same rows.
 
-    Args:
-        name: one of `RESAMPLERS`:
+    Attributes:
+        name: one of `RESAMPLERS`, or the import path of a user's own:
 
             - `allknn` removes legitimate rows whose neighbours disagree with them (Tomek 1976);
             - `smote` makes up minority rows between neighbours (Chawla et al. 2002; SMOTENC or SMOTEN where there are
@@ -68,140 +61,132 @@ def resample(
             - `smote_enn` is `smote`, after which rows of either class, made up or not, go unless their 3 neighbours
               are of the same class (Batista et al. 2004, who let 2 of 3 decide; imbalanced-learn asks for all);
             - `random_under` drops legitimate rows at random;
-            - `passthrough` does nothing.
-        X: encoded features, shape (rows, columns), NaN where missing.
-        y: labels, shape (rows,), 0 or 1.
-        discrete: which columns are booleans or category codes, shape (columns,).
-        seed: of the sampler's random numbers.
-        n_jobs: threads of a neighbour search among all rows; SMOTE's, among the few frauds, has one.
+            - `passthrough` does nothing;
+            - `package.module:Name` is what the user's class makes of the rows: see `own_resampler`.
         ratio: frauds for each legitimate row, to the nearest row, over 0 and up to 1; for `smote_enn` before rows go.
             Where making rows up, or dropping them, would only lead away from it, the rows stay as they are (`smote_enn`
             still cleans them). None is balance, of whichever class is the smaller, and for `random_under` 1 / 30.
-
-    Raises:
-        DataError: too few rows of a class for the sampler, or none left by it.
-        ValueError: no resampler has this name, it takes no ratio, or the ratio is out of range.
-    """
-    if name not in RESAMPLERS:
-        raise ValueError(f"resampler {name!r} is unknown: expected one of {list(RESAMPLERS)}")
-    if ratio is not None and name not in WITH_RATIO:
-        raise ValueError(f"resampler {name!r} takes no ratio, and got {ratio}: those that do are {list(WITH_RATIO)}")
-    if ratio is not None and not 0 < ratio <= 1:
-        raise ValueError(f"ratio must be over 0 and at most 1, and is {ratio}")
-    everything = np.arange(len(y))
-    none = np.empty((0, X.shape[1]), dtype=np.float32), np.empty(0, dtype=np.int8)
-    if name == "passthrough":
-        return Resampled(everything, *none)
-    if name == "random_under":
-        return Resampled(_random_under(y, ratio, seed), *none)
-    space = ScaledSpace(X, discrete)
-    if name == "allknn":
-        from imblearn.under_sampling import AllKNN
-
-        sampler = AllKNN(sampling_strategy=[0], n_jobs=n_jobs)
-        sampler.fit_resample(space.distances(space.rows), y)
-        return Resampled(np.sort(sampler.sample_indices_).astype(np.int64), *none)
-    if name == "smote_enn":
-        return _smote_enn(space, y, ratio, seed, n_jobs)
-    made, labels = _over_sample(name, space, y, ratio, seed, n_jobs)
-    return Resampled(everything, space.original(made), labels)
-
-
-def _random_under(y: np.ndarray, ratio: float | None, seed: int) -> np.ndarray:
-    """The positions of all frauds, and of as many legitimate rows as the ratio leaves for them, in their order."""
-    from imblearn.under_sampling import RandomUnderSampler
-
-    legitimate, frauds = map(int, np.bincount(y, minlength=2))
-    goal = KEPT_FOR_A_FRAUD * frauds if ratio is None else round(frauds / ratio)
-    if frauds == 0 or legitimate <= goal:
-        return np.arange(len(y))
-    sampler = RandomUnderSampler(sampling_strategy={0: goal}, random_state=seed)
-    sampler.fit_resample(np.arange(len(y))[:, None], y)
-    return np.sort(sampler.sample_indices_).astype(np.int64)
-
-
-def _over_sample(
-    name: str, space: ScaledSpace, y: np.ndarray, ratio: float | None, seed: int, n_jobs: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """What `name` makes up, as rows of `space`, and their labels."""
-    from imblearn.over_sampling import SMOTE, SMOTEN, SMOTENC, BorderlineSMOTE
-
-    counts = np.bincount(y, minlength=2)
-    smaller = int(counts.argmin())
-    # With a ratio, legitimate rows that are the smaller class never grow: their goal is at most what they are.
-    goal = int(counts.max()) if ratio is None else round(ratio * int(counts[0]))
-    if goal <= counts[smaller]:
-        return np.empty((0, space.rows.shape[1])), np.empty(0, dtype=np.int8)
-    minority = _at_least_two(name, y)
-    settings: dict[str, Any] = {
-        "sampling_strategy": {smaller: goal},
-        "k_neighbors": min(5, minority - 1),
-        "random_state": seed,
-    }
-    # imbalanced-learn's over-samplers put the rows that went in first, and append what they made up.
-    if name == "borderline_smote":
-        from sklearn.neighbors import NearestNeighbors
-
-        # A row is the nearest neighbour of its own.
-        around = NearestNeighbors(n_neighbors=1 + min(10, len(y) - 1), n_jobs=n_jobs)
-        sampler = BorderlineSMOTE(m_neighbors=around, **settings)
-        points, labels = sampler.fit_resample(space.distances(space.rows), y)
-        return space.from_distances(points[len(y) :]), labels[len(y) :].astype(np.int8)
-    if space.codes == space.rows.shape[1]:
-        sampler = SMOTEN(**settings)
-    elif space.codes:
-        sampler = SMOTENC(categorical_features=list(range(space.codes)), **settings)
-    else:
-        sampler = SMOTE(**settings)
-    rows, labels = sampler.fit_resample(space.rows, y)
-    return rows[len(y) :], labels[len(y) :].astype(np.int8)
-
-
-def _smote_enn(space: ScaledSpace, y: np.ndarray, ratio: float | None, seed: int, n_jobs: int) -> Resampled:
-    """imbalanced-learn's SMOTEENN step by step: its own takes no discrete columns, and doesn't tell which rows stay."""
-    from imblearn.under_sampling import EditedNearestNeighbours
-
-    _at_least_two("smote_enn", y)
-    made, made_labels = _over_sample("smote_enn", space, y, ratio, seed, n_jobs)
-    rows, labels = np.vstack([space.rows, made]), np.concatenate([y, made_labels])
-    sampler = EditedNearestNeighbours(sampling_strategy="all", n_jobs=n_jobs)
-    sampler.fit_resample(space.distances(rows), labels)
-    stay = np.sort(sampler.sample_indices_).astype(np.int64)
-    before, after = np.bincount(labels, minlength=2), np.bincount(labels[stay], minlength=2)
-    if not after.all():
-        raise DataError(
-            f"smote_enn left {after[0]} of {before[0]} legitimate rows and {after[1]} of {before[1]} frauds "
-            f"({len(made)} rows made up): a fit needs both, so use another resampler"
-        )
-    kept, made_stay = stay[stay < len(y)], stay[stay >= len(y)] - len(y)
-    return Resampled(kept, space.original(made[made_stay]), made_labels[made_stay])
-
-
-def _at_least_two(name: str, y: np.ndarray) -> int:
-    """The rows of the smaller class, if a row of it has a neighbour there."""
-    minority = int(np.bincount(y, minlength=2).min())
-    if minority < 2:
-        raise DataError(f"{name} needs at least 2 rows of each class in the fitting rows, and got {minority}")
-    return minority
-
-
-@dataclass(frozen=True)
-class Resampler:
-    """What a configuration says of resampling: two that are equal make the same of the same rows.
-
-    Attributes:
-        name: one of `RESAMPLERS`.
-        ratio: frauds for each legitimate row; None for the sampler's own.
+        parameters: (name, value) of each argument of a user's class, sorted.
     """
 
     name: str = "passthrough"
     ratio: float | None = None
+    parameters: tuple[tuple[str, str | float | bool | None], ...] = ()
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> "Resampler":
-        """The resampler of a trial's configuration."""
-        return cls(str(params.get("resampler", "passthrough")), params.get("sampling_ratio"))
+        """The resampler of a trial's configuration.
 
-    def __call__(self, X: np.ndarray, y: np.ndarray, discrete: np.ndarray, *, seed: int, n_jobs: int) -> Resampled:
-        """Resample encoded fitting rows: see `resample`."""
-        return resample(self.name, X, y, discrete, seed=seed, n_jobs=n_jobs, ratio=self.ratio)
+        Raises:
+            ValueError: a parameter of it isn't a scalar.
+        """
+        for name, value in params.items():
+            if name.startswith(OWN_PARAMETER) and not isinstance(value, str | int | float | None):
+                raise ValueError(f"{name} is {value!r}: expected a number, a string, a boolean or None")
+        own = {n.removeprefix(OWN_PARAMETER): v for n, v in params.items() if n.startswith(OWN_PARAMETER)}
+        name = str(params.get("resampler", "passthrough"))
+        return cls(name, params.get("sampling_ratio"), tuple(sorted(own.items())))
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a user's."""
+        return ":" in self.name
+
+    def check(self) -> None:
+        """Refuse what can't resample any rows.
+
+        Raises:
+            ValueError: no resampler has this name, it takes no ratio or parameter, the ratio is out of range, or a
+                user's own can't be made (`own_resampler.make_own`).
+        """
+        if not self.is_own and self.name not in RESAMPLERS:
+            raise ValueError(
+                f"resampler {self.name!r} is unknown: expected one of {list(RESAMPLERS)}, or the import path of your "
+                "own, such as 'my_package.samplers:MySampler'"
+            )
+        if self.ratio is not None and self.name not in WITH_RATIO:
+            raise ValueError(
+                f"resampler {self.name!r} takes no ratio, and got {self.ratio}: those that do are {list(WITH_RATIO)}"
+            )
+        if self.ratio is not None and not 0 < self.ratio <= 1:
+            raise ValueError(f"ratio must be over 0 and at most 1, and is {self.ratio}")
+        if self.is_own:
+            make_own(self.name, dict(self.parameters), seed=0, n_jobs=1)
+        elif self.parameters:
+            raise ValueError(
+                f"resampler {self.name!r} takes no parameters, and got {OWN_PARAMETER}{self.parameters[0][0]}: they "
+                "are for your own resampler, named by its import path"
+            )
+
+    def search(self, y: np.ndarray) -> Search:
+        """Among which of the rows with labels `y` it looks for neighbours; of a user's own we expect all."""
+        counts = np.bincount(y, minlength=2)
+        larger, smaller = int(counts.max()), int(counts.min())
+        smaller_class, made_up = samplers.to_make_up(y, self.ratio)
+        if self.name in ("passthrough", "random_under") or (self.name in ("smote", "borderline_smote") and not made_up):
+            return Search(0)
+        if self.name == "smote":
+            return Search(smaller, smaller_class)
+        return Search(larger + smaller, 1 - smaller_class, smaller)
+
+    def __call__(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        discrete: np.ndarray,
+        *,
+        seed: int,
+        n_jobs: int = 1,
+        limit: NeighbourLimit = DEFAULT_LIMIT,
+    ) -> Resampled:
+        """Resample encoded fitting rows.
+
+        Args:
+            X: encoded features, shape (rows, columns), NaN where missing.
+            y: labels, shape (rows,), 0 or 1.
+            discrete: which columns are booleans or category codes, shape (columns,).
+            seed: of the sampler's random numbers.
+            n_jobs: threads of a neighbour search among all rows; SMOTE's, among the few frauds, has one.
+            limit: of the rows that are searched for neighbours. Where a sample of them is
+                searched, `smote` keeps all rows and makes up those between the sampled ones; for all others the rows
+                outside of the sample are dropped, as they can't be judged: the share of frauds grows.
+
+        Raises:
+            DataError: too few rows of a class for the sampler, none left by it, more rows than `limit` allows, or a
+                user's own fails.
+            ValueError: see `check`.
+        """
+        self.check()
+        search = self.search(y)
+        problem = limit.problem(self.name, {"the fitting rows": search})
+        if problem is not None:
+            raise DataError(problem)
+        among = limit.sample(search, y, seed)
+        whole = len(among) == len(y)
+        if self.name == "smote":
+            space = ScaledSpace(X, discrete)
+            made, labels = samplers.over_sample("smote", space, y, self.ratio, seed, n_jobs, None if whole else among)
+            return Resampled(np.arange(len(y)), space.original(made), labels)
+        # Indexing would copy all rows.
+        X, y = (X, y) if whole else (X[among], y[among])
+        sampled = self._of_all(X, y, discrete, seed, n_jobs)
+        return Resampled(among[sampled.kept], sampled.made_up, sampled.made_up_labels)
+
+    def _of_all(self, X: np.ndarray, y: np.ndarray, discrete: np.ndarray, seed: int, n_jobs: int) -> Resampled:
+        everything = np.arange(len(y))
+        none = np.empty((0, X.shape[1]), dtype=np.float32), np.empty(0, dtype=np.int8)
+        if self.name == "passthrough":
+            return Resampled(everything, *none)
+        if self.name == "random_under":
+            return Resampled(samplers.random_under(y, self.ratio, seed), *none)
+        space = ScaledSpace(X, discrete)
+        if self.name == "allknn":
+            return Resampled(samplers.all_knn(space, y, n_jobs), *none)
+        if self.name == "smote_enn":
+            kept, made, labels = samplers.smote_enn(space, y, self.ratio, seed, n_jobs)
+        elif self.is_own:
+            kept, made, labels = resample_with_own(self.name, dict(self.parameters), space, y, seed=seed, n_jobs=n_jobs)
+        else:
+            kept = everything
+            made, labels = samplers.over_sample(self.name, space, y, self.ratio, seed, n_jobs)
+        return Resampled(kept, space.original(made), labels)

@@ -47,14 +47,17 @@ class ScaledSpace:
         return np.hstack([self._one_hot.transform(rows[:, : self.codes]), rows[:, self.codes :]])
 
     def from_distances(self, points: np.ndarray) -> np.ndarray:
-        """Points between those of `distances` as rows like `rows`.
+        """Points like those of `distances`, or between them, as rows like `rows`.
 
-        A point between two rows gets all its codes from the nearer one, never a fraction.
+        Each column of codes gets the one that is largest at the point, the first of equals: a point between two rows
+        has all its codes from the nearer one, never a fraction.
         """
         if not self.codes:
             return points
-        codes, quantities = np.split(points, [sum(map(len, self._one_hot.categories_))], axis=1)
-        return np.hstack([self._one_hot.inverse_transform(codes), quantities])
+        categories = self._one_hot.categories_
+        *shares, quantities = np.split(points, np.cumsum([len(codes) for codes in categories]), axis=1)
+        columns = [codes[share.argmax(axis=1)] for codes, share in zip(categories, shares, strict=True)]
+        return np.column_stack([*columns, quantities])
 
     def original(self, rows: np.ndarray) -> np.ndarray:
         """Rows like `rows` as the columns of the data, shape (rows, columns), float32."""

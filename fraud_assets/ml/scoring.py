@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from fraud_assets.ml.evaluate import ClassicMetric, Metric, classic_score, direction, score
+from fraud_assets.ml.evaluate import ClassicMetric, Metric, direction, score
 from fraud_assets.ml.fraud_metrics import FRAUD_METRICS, MetricSettings, available_metrics, fraud_score
 from fraud_assets.ml.schema import DataError, Dataset
 from fraud_assets.ml.scored_rows import ScoredRows
@@ -50,7 +50,7 @@ class Scoring:
             threshold = self.threshold(ScoredRows.concatenate(folds)).threshold if together else 0.5
             values = [fraud_score(rows, threshold, self.settings, [metric])[metric] for rows in folds]
         else:
-            values = [classic_score(cast(ClassicMetric, metric), rows.y, rows.probability) for rows in folds]
+            values = [score(rows.y, rows.probability)[cast(ClassicMetric, metric)] for rows in folds]
         return np.array(values) * (-1 if direction(metric) == "min" else 1)
 
     def threshold(self, rows: ScoredRows) -> ThresholdChoice:

@@ -1,9 +1,11 @@
 """Which rows fit, which choose, which judge: the role of every row."""
 
+import hashlib
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from fraud_assets.ml.identity import digest
@@ -115,14 +117,16 @@ class Split:
     @property
     def version(self) -> str:
         """Digest of the data's version and every row's use; settings that make no difference leave no trace."""
-        return digest([self.data_version, self.roles.tolist(), np.packbits(self.fits).tolist()])
+        codes, names = pd.factorize(self.roles)
+        uses = [hashlib.sha256(use.tobytes()).hexdigest() for use in (codes, np.packbits(self.fits))]
+        return digest([self.data_version, list(names), *uses])
 
     def to_arrow(self) -> pa.Table:
         """A table of `row_id`, `role` and a column for each fit, with the settings in its metadata."""
         names = [f"fits_{name}" for name in (*_fold_names(self.roles), HOLDOUT)]
         columns = {
             "row_id": np.arange(len(self.roles)),
-            "role": pa.array(self.roles.astype(str)).dictionary_encode(),
+            "role": pa.DictionaryArray.from_arrays(*pd.factorize(self.roles)),
             **dict(zip(names, self.fits.T, strict=True)),
         }
         info = {"settings": asdict(self.settings), "strategy": self.strategy, "reason": self.reason}

@@ -1,23 +1,16 @@
 """What a trial does with its configuration: fit on each fold's fitting rows, score on its validating rows."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fraud_assets.ml.booster import (
-    ROUNDS_A_SCORE,
-    predict_matrix,
-    rounds_of,
-    stops_early,
-    train_on_matrix,
-    train_until_no_better,
-)
-from fraud_assets.ml.evaluate import average_precision, summarize_folds
+from fraud_assets.ml.evaluate import Metric, direction, summarize_folds
 from fraud_assets.ml.features import FeatureEncoder
+from fraud_assets.ml.fold_fits import FoldFits, OutOfFold
 from fraud_assets.ml.matrices import Matrices
+from fraud_assets.ml.neighbour_limit import DEFAULT_LIMIT, NeighbourLimit
 from fraud_assets.ml.resample import Resampled, Resampler
 from fraud_assets.ml.schema import Dataset
 from fraud_assets.ml.scored_rows import ScoredRows
@@ -36,6 +29,7 @@ class StudyData:
         encoder: what encoded `X`.
         seed: of resampling and fitting.
         scoring: metrics and threshold policy.
+        limit: of the rows that a resampler searches for neighbours.
     """
 
     X: np.ndarray
@@ -44,6 +38,7 @@ class StudyData:
     encoder: FeatureEncoder
     seed: int
     scoring: Scoring
+    limit: NeighbourLimit = DEFAULT_LIMIT
 
     @property
     def y(self) -> np.ndarray:
@@ -51,7 +46,14 @@ class StudyData:
         return self.rows.y
 
     @classmethod
-    def prepare(cls, dataset: Dataset, split: Split, seed: int, scoring: Scoring | None = None) -> "StudyData":
+    def prepare(
+        cls,
+        dataset: Dataset,
+        split: Split,
+        seed: int,
+        scoring: Scoring | None = None,
+        limit: NeighbourLimit = DEFAULT_LIMIT,
+    ) -> "StudyData":
         """Encode the rows outside the holdout once, for all trials; `scoring` is the default one if None."""
         scoring = scoring or Scoring()
         rows = split.tuning
@@ -60,12 +62,15 @@ class StudyData:
         position = np.full(len(dataset), -1)
         position[rows] = np.arange(len(rows))
         folds = [(position[fit], position[validate]) for fit, validate in split.folds()]
-        return cls(encoder.transform(X), scoring.rows(dataset, rows), folds, encoder, seed, scoring)
+        return cls(
+            encoder.transform(X), scoring.rows(dataset, rows), folds, encoder, seed, scoring, limit.within(dataset.y)
+        )
 
     def resample(self, fold: int, resampler: Resampler, n_jobs: int) -> Resampled:
         """Resample the fitting rows of a fold; positions in the result count from the fold's first fitting row."""
         fit, _ = self.folds[fold]
-        return resampler(self.X[fit], self.y[fit], self.encoder.discrete, seed=self.seed, n_jobs=n_jobs)
+        X, y, discrete = self.X[fit], self.y[fit], self.encoder.discrete
+        return resampler(X, y, discrete, seed=self.seed, n_jobs=n_jobs, limit=self.limit)
 
     def validating(self, predictions: Sequence[np.ndarray]) -> list[ScoredRows]:
         """The rows that each fold validates on, with the probabilities that are predicted for them."""
@@ -95,26 +100,8 @@ class StudyData:
         }
 
 
-@dataclass(frozen=True)
-class OutOfFold:
-    """What a configuration predicts for rows that it was not fitted on.
-
-    Attributes:
-        predictions: for each fold the probabilities of its validating rows, float32.
-        rounds: the boosting rounds of every fold's fit; where it stops early, those that the folds together chose.
-        fit_seconds: what fitting took, without resampling and binning, which trials share.
-    """
-
-    predictions: list[np.ndarray]
-    rounds: int
-    fit_seconds: float
-
-
 def out_of_fold(params: Mapping[str, Any], matrices: Matrices) -> OutOfFold:
-    """Fit one configuration on every fold, and predict the rows that it validates on.
-
-    With `early_stopping_rounds` each fold's fit goes on until its average precision gets no better; then one number of
-    rounds, the best on the mean over folds, is used for all of them, as a refit on other rows will have to.
+    """Fit one configuration on every fold to the end, and predict the rows that it validates on.
 
     Args:
         params: the configuration, as the search space suggested it.
@@ -123,50 +110,29 @@ def out_of_fold(params: Mapping[str, Any], matrices: Matrices) -> OutOfFold:
     Raises:
         FloatingPointError: the model predicts something that is not a probability.
     """
-    study, threads = matrices.study, matrices.threads
-    boosters, scores, fit_seconds = [], [], 0.0
-    for fold, (_, validate) in enumerate(study.folds):
-        matrix, unseen = matrices.fitting(fold, params), matrices.validating(fold, params)
-        started = time.perf_counter()
-        if stops_early(params):
-            labels = study.y[validate]
-            booster, reached = train_until_no_better(
-                params,
-                matrix,
-                unseen,
-                lambda probability, labels=labels: average_precision(labels, probability),  # type: ignore[misc]
-                seed=study.seed,
-                threads=threads,
-            )
-            scores.append(reached)
-        else:
-            booster = train_on_matrix(params, matrix, seed=study.seed, threads=threads)
-        fit_seconds += time.perf_counter() - started
-        boosters.append(booster)
-    rounds = best_rounds(scores) if scores else rounds_of(params)
-    predictions = []
-    for fold, booster in enumerate(boosters):
-        used = rounds if scores else None
-        probability = predict_matrix(booster, params, matrices.validating(fold, params), rounds=used)
-        if not ((probability >= 0) & (probability <= 1)).all():
-            raise FloatingPointError(f"fold {fold}: the model predicts NaN, or no probabilities, for {dict(params)}")
-        predictions.append(probability)
-    return OutOfFold(predictions, rounds, fit_seconds)
+    fits = FoldFits(params, matrices)
+    fits.advance()
+    return fits.out_of_fold()
 
 
-def best_rounds(scores: Sequence[Sequence[float]]) -> int:
-    """The number of rounds whose mean score over folds is best, among those that every fold has."""
-    shortest = min(len(fold) for fold in scores)
-    means = np.mean([fold[:shortest] for fold in scores], axis=0)
-    return ROUNDS_A_SCORE * (1 + int(np.argmax(means)))
+def partial_result(study: StudyData, unseen: OutOfFold, metric: Metric) -> dict[str, float]:
+    """What a trial reports on its way: the mean of `metric` over folds, `rounds` and `fit_seconds`."""
+    values = study.scoring.fold_scores(metric, study.validating(unseen.predictions))
+    value = float(values.mean()) * (-1 if direction(metric) == "min" else 1)
+    return {metric: value, "rounds": float(unseen.rounds), "fit_seconds": unseen.fit_seconds}
 
 
 def run_trial(params: Mapping[str, Any], matrices: Matrices) -> tuple[dict[str, float], OutOfFold]:
     """Fit and score one configuration on every fold; arguments and errors are those of `out_of_fold`.
 
     Returns:
-        What `StudyData.report` says of the predictions, with `rounds` and `fit_seconds`; and the predictions.
+        What `trial_result` says of the predictions; and the predictions.
     """
     unseen = out_of_fold(params, matrices)
+    return trial_result(matrices.study, unseen), unseen
+
+
+def trial_result(study: StudyData, unseen: OutOfFold) -> dict[str, float]:
+    """What a trial reports: what `StudyData.report` says of its predictions, `rounds` and `fit_seconds`."""
     extras = {"rounds": float(unseen.rounds), "fit_seconds": unseen.fit_seconds}
-    return {**matrices.study.report(unseen.predictions), **extras}, unseen
+    return {**study.report(unseen.predictions), **extras}

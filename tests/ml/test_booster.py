@@ -1,4 +1,4 @@
-"""XGBoost for one configuration: parameters, fits, forests, and early stopping."""
+"""XGBoost for one configuration: parameters, fits, and forests."""
 
 import warnings
 from typing import Any
@@ -8,18 +8,15 @@ import pytest
 import xgboost as xgb
 
 from fraud_assets.ml.booster import (
-    ROUNDS_A_SCORE,
     booster_params,
+    fit_key,
     predict_booster,
     rounds_of,
     stops_early,
     train_booster,
-    train_until_no_better,
     with_rounds,
 )
-from fraud_assets.ml.evaluate import average_precision
 from fraud_assets.ml.features import FeatureEncoder
-from fraud_assets.ml.matrices import fitting_matrix, unseen_matrix
 from tests.ml.studies import BOOSTERS
 from tests.ml.tables import dataset_of, transactions
 
@@ -36,19 +33,6 @@ def predictions(params: dict[str, Any], *, seed: int = 1, threads: int = 1) -> n
     params = {"n_estimators": 20, **params}
     booster = train_booster(params, ENCODED, Y, ENCODER, seed=seed, threads=threads)
     return predict_booster(booster, params, ENCODED, ENCODER, threads=threads)
-
-
-def until_no_better(params: dict[str, Any], X: np.ndarray, y: np.ndarray) -> tuple[xgb.Booster, list[float]]:
-    """Fitted on the first half of the rows, stopped by the second."""
-    half = len(y) // 2
-
-    def score(probability: np.ndarray) -> float:
-        return average_precision(y[half:], probability)
-
-    encoder = FeatureEncoder(tuple(f"c{i}" for i in range(X.shape[1])), (), {})
-    fitting = fitting_matrix(params, X[:half], y[:half], encoder, 1)
-    unseen = unseen_matrix(params, X[half:], encoder, 1)
-    return train_until_no_better(params, fitting, unseen, score, seed=1, threads=1)
 
 
 @pytest.mark.filterwarnings("error")
@@ -107,6 +91,7 @@ def test_a_trial_takes_the_threads_that_it_was_granted(name: str) -> None:
     assert booster_params({name: 64}, seed=1, threads=2) == {
         "objective": "binary:logistic",
         "seed": 1,
+        "seed_per_iteration": True,
         "nthread": 2,
     }
 
@@ -152,39 +137,6 @@ def test_a_tree_of_a_forest_predicts_the_share_of_frauds_in_a_leaf_and_one_row_o
         assert inside.sum() >= 5
 
 
-def noisy(rows: int = 2000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Half of what decides the label can't be seen: fits that go on learn noise."""
-    random = np.random.default_rng(seed)
-    values = random.normal(size=(rows, 5)).astype(np.float32)
-    return values, (values[:, 0] + random.normal(size=rows) > 1.5).astype(np.int8)
-
-
-def test_a_fit_stops_when_the_validating_rows_score_no_better() -> None:
-    booster, scores = until_no_better(EARLY, *noisy())
-    best = ROUNDS_A_SCORE * (1 + int(np.argmax(scores)))
-
-    assert booster.num_boosted_rounds() == ROUNDS_A_SCORE * len(scores) < EARLY["n_estimators"]
-    assert booster.num_boosted_rounds() - best >= EARLY["early_stopping_rounds"]
-
-
-def test_a_fit_that_goes_on_getting_better_has_all_its_rounds() -> None:
-    booster, scores = until_no_better({**EARLY, "n_estimators": 57, "eta": 0.01}, *noisy())
-    assert (booster.num_boosted_rounds(), len(scores)) == (50, 5)
-
-
-def test_the_first_rounds_of_a_stopped_fit_are_a_fit_of_so_many_rounds() -> None:
-    X, y = noisy()
-    params = {**EARLY, "subsample": 0.7}
-    booster, scores = until_no_better(params, X, y)
-    rounds = ROUNDS_A_SCORE * (1 + int(np.argmax(scores)))
-    encoder, half = FeatureEncoder(tuple("abcde"), (), {}), len(y) // 2
-    again = train_booster(with_rounds(params, rounds), X[:half], y[:half], encoder, seed=1, threads=1)
-
-    cut = predict_booster(booster, params, X[half:], encoder, rounds=rounds)
-    assert np.array_equal(cut, predict_booster(again, params, X[half:], encoder))
-    assert average_precision(y[half:], cut) == max(scores)
-
-
 @pytest.mark.parametrize("booster", ["dart", "gblinear", "forest"])
 def test_only_boosted_trees_can_be_cut(booster: str) -> None:
     params = {"booster": booster, "n_estimators": 50, "early_stopping_rounds": 10}
@@ -196,3 +148,38 @@ def test_only_boosted_trees_can_be_cut(booster: str) -> None:
 
 def test_the_chosen_rounds_take_the_place_of_early_stopping() -> None:
     assert with_rounds({"eta": 0.1, **EARLY}, 40) == {"eta": 0.3, "max_depth": 3, "n_estimators": 40}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ({"booster": "dart", "eta": 0.1}, {"eta": 0.1, "booster": "gbtree"}),
+        ({"booster": "dart", "rate_drop": 0.0, "skip_drop": 0.4}, {"booster": "gbtree"}),
+        ({"imbalance": "none", "resampler": "passthrough"}, {}),
+        ({"n_estimators": 100, "n_jobs": 7}, {}),
+        ({"booster": "dart", "rate_drop": 0.1, "early_stopping_rounds": 5}, {"booster": "dart", "rate_drop": 0.1}),
+    ],
+)
+def test_configurations_that_are_fitted_alike_have_one_key(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    assert fit_key(ours) == fit_key(theirs)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"resampler": "smote"},
+        {"resampler": "smote", "sampling_ratio": 0.5},
+        {"n_estimators": 99},
+        {"eta": 0.1},
+        {"booster": "forest"},
+        {"booster": "dart", "rate_drop": 0.1},
+        {"early_stopping_rounds": 5},
+        {"early_stopping_rounds": 6},
+        {"random_state": 3},
+        {"max_bin": 16},
+    ],
+    ids=str,
+)
+def test_what_changes_a_fit_changes_its_key(other: dict[str, Any]) -> None:
+    alone = {"resampler": "smote"} if "sampling_ratio" in other else {}
+    assert len({fit_key({}), fit_key(alone), fit_key(other), fit_key({"early_stopping_rounds": 7})}) == 3 + bool(alone)

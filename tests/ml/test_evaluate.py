@@ -15,11 +15,12 @@ def predictions(seed: int, rows: int = 200, digits: int = 3) -> tuple[np.ndarray
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 0.9])
-def test_metrics_are_those_of_scikit_learn(threshold: float) -> None:
-    y, probability = predictions(0)
+@pytest.mark.parametrize("digits", [1, 3, 7])
+def test_metrics_are_those_of_scikit_learn(threshold: float, digits: int) -> None:
+    y, probability = predictions(0, digits=digits)
     called = probability >= threshold
 
-    assert score(y, probability, threshold) == {
+    expected = {
         "accuracy": metrics.accuracy_score(y, called),
         "precision": metrics.precision_score(y, called),
         "recall": metrics.recall_score(y, called),
@@ -28,12 +29,22 @@ def test_metrics_are_those_of_scikit_learn(threshold: float) -> None:
         "log_loss": metrics.log_loss(y, probability),
         "average_precision": metrics.average_precision_score(y, probability),
     }
+    # Of float32 probabilities scikit-learn's log loss is as precise as that.
+    assert score(y, probability, threshold) == pytest.approx(expected, rel=1e-6)
     assert set(score(y, probability)) <= set(METRICS)
 
 
 def test_a_probability_at_the_threshold_is_called_fraud() -> None:
     y, probability = np.array([0, 1]), np.array([0.1, 0.7], dtype=np.float32)
     assert score(y, probability, threshold=float(probability[1]))["recall"] == 1
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_certainty_in_what_is_wrong_costs_what_it_costs_in_scikit_learn(dtype: type) -> None:
+    y = np.array([0, 1, 1])
+    probability: np.ndarray = np.array([1.0, 0.0, 1.0]).astype(dtype)
+    assert score(y, probability)["log_loss"] == pytest.approx(metrics.log_loss(y, probability), rel=1e-6)
 
 
 @pytest.mark.filterwarnings("error")

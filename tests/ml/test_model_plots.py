@@ -116,7 +116,7 @@ def test_importance_shows_the_top_twenty_as_shares_of_the_whole() -> None:
 
 def test_markdown_holds_the_picture_and_a_safe_alternative_text() -> None:
     y, p = predictions(300)
-    shown = to_markdown(roc(y, p, 0.5), "ROC [of]\nall")
+    shown = to_markdown(to_png(roc(y, p, 0.5)), "ROC [of]\nall")
     match = re.fullmatch(r"!\[ROC of all\]\(data:image/png;base64,([A-Za-z0-9+/=]+)\)", shown)
     assert match
     with Image.open(io.BytesIO(base64.b64decode(match[1]))) as image:

@@ -2,12 +2,19 @@ import numpy as np
 import pytest
 
 from fraud_assets.ml.features import FeatureEncoder
-from fraud_assets.ml.resample import RESAMPLERS, Resampled, resample
+from fraud_assets.ml.resample import RESAMPLERS, Resampled, Resampler
+from fraud_assets.ml.scaled_space import ScaledSpace
 from fraud_assets.ml.schema import DataError
 from tests.ml.tables import dataset_of, transactions
 
 NOTHING_DISCRETE = np.zeros(2, dtype=bool)
 MAKERS = ("smote", "borderline_smote", "smote_enn")
+
+
+def resample(
+    name: str, X: np.ndarray, y: np.ndarray, discrete: np.ndarray, *, seed: int, ratio: float | None = None
+) -> Resampled:
+    return Resampler(name, ratio)(X, y, discrete, seed=seed)
 
 
 def encoded(*columns: str, rows: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -420,3 +427,20 @@ def test_columns_without_any_value_stay_without(name: str) -> None:
     X[:, [0, 3]] = np.nan
     X_fit, _ = resample(name, X, y, discrete, seed=1).apply(X, y)
     assert np.isnan(X_fit[:, [0, 3]]).all()
+
+
+@pytest.mark.parametrize("discrete", [[False, False, False], [True, False, False]], ids=["smote", "smotenc"])
+def test_smote_makes_up_what_it_would_if_it_were_given_all_rows(discrete: list[bool]) -> None:
+    from imblearn.over_sampling import SMOTE, SMOTENC
+
+    random = np.random.default_rng(0)
+    X = np.column_stack([random.integers(0, 6, 400), random.normal(size=(400, 2))]).astype(np.float32)
+    y = (random.random(400) < 0.1).astype(np.int8)
+    space = ScaledSpace(X, np.array(discrete))
+    sampler = SMOTENC(categorical_features=[0], random_state=3) if any(discrete) else SMOTE(random_state=3)
+    rows, labels = sampler.fit_resample(space.rows, y)
+
+    resampled = Resampler("smote")(X, y, np.array(discrete), seed=3)
+
+    assert np.array_equal(resampled.made_up, space.original(rows[400:]))
+    assert np.array_equal(resampled.made_up_labels, labels[400:])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,3 +36,14 @@ def test_the_version_follows_the_roles_and_the_data() -> None:
 
     assert version() == version() == version(validation_fraction=0.3)
     assert len({version(), version("v2"), version(seed=1), version(folds=4), version(holdout_fraction=0.1)}) == 5
+
+
+def test_the_version_follows_each_rows_role_and_fits_alone() -> None:
+    split = split_by_group(of_cards(), SplitSettings(folds=2))
+    roles, fits = split.roles.copy(), split.fits.copy()
+    roles[np.flatnonzero(roles == "fold_1")[-1]] = "fold_0"
+    fits[-1, 0] = not fits[-1, 0]
+    renamed = np.where(split.roles == "fold_1", "left_out", split.roles).astype(object)
+
+    others = [replace(split, roles=roles), replace(split, fits=fits), replace(split, roles=renamed)]
+    assert len({split.version, *(other.version for other in others)}) == 4

@@ -7,11 +7,12 @@ import pytest
 from fraud_assets.ml.booster import predict_booster, train_booster, with_rounds
 from fraud_assets.ml.evaluate import score
 from fraud_assets.ml.features import FeatureEncoder
+from fraud_assets.ml.fold_fits import OutOfFold
 from fraud_assets.ml.matrices import Matrices
 from fraud_assets.ml.resample import RESAMPLERS, Resampled, Resampler
 from fraud_assets.ml.schema import Dataset
 from fraud_assets.ml.split import SplitSettings
-from fraud_assets.ml.study import OutOfFold, StudyData, out_of_fold, run_trial
+from fraud_assets.ml.study import StudyData, out_of_fold, run_trial
 from tests.ml.scored import best_f1_threshold
 from tests.ml.studies import matrices_of, trial_of
 from tests.ml.tables import dataset_of, permuted, split_by_group, transactions

@@ -73,6 +73,14 @@ def test_trials_without_a_finite_score_have_failed_and_keep_their_place() -> Non
     assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.FAIL, TrialState.COMPLETE]
 
 
+def test_a_pruned_trial_is_pruned_with_its_last_score() -> None:
+    grid = grid_of(params_of(3), [0.5, 0.6, 0.7])
+    grid.loc[1, ["status", "rounds"]] = "pruned", 50.0
+    study = to_study(grid, "f1")
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.COMPLETE]
+    assert study.trials[1].intermediate_values == {50: 0.6}
+
+
 def test_a_conditional_parameter_is_absent_where_it_was_not_asked_for() -> None:
     params = params_of(30)
     study = to_study(grid_of(params, [0.5] * 30), "f1")

@@ -4,14 +4,20 @@ import codecs
 import csv
 from collections import defaultdict
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from fraud_assets.ml.ingest.problems import Problem, shown
+from fraud_assets.ml.ingest.problems import ROWS_SHOWN, Problem, listed, shown
 from fraud_assets.ml.schema import DatasetSpec
 
 # How much is decoded at a time to look for bytes that aren't UTF-8.
 _DECODED_BYTES = 1 << 20
+
+# A text column in which more than this part of the values are numbers is a number column with a few texts in it.
+_MOSTLY_NUMBERS = 0.5
 
 
 def read_csv(name: str, content: pa.Buffer, spec: DatasetSpec) -> pa.Table | list[Problem]:
@@ -99,6 +105,30 @@ def _ragged_rows(name: str, content: pa.Buffer) -> list[Problem]:
         Problem(name, f"{actual} values where the header has {expected}", rows=rows, row_count=len(rows))
         for (actual, expected), rows in ragged.items()
     ]
+
+
+def texts_among_numbers(name: str, table: pa.Table, spec: DatasetSpec) -> dict[str, Problem]:
+    """The feature columns of a CSV object that are text because of a few texts among numbers, and what these are.
+
+    In Parquet somebody declared such a column to be text, so that numbers in it are codes.
+    """
+    features, found = set(spec.features_among(table.column_names)), {}
+    for column, values in zip(table.column_names, table.columns, strict=True):
+        if column not in features or not pa.types.is_string(values.type):
+            continue
+        different = values.drop_null().unique()
+        is_number = pd.to_numeric(different.to_pandas(), errors="coerce").notna().to_numpy()
+        texts = different.filter(pa.array(~is_number))
+        is_text = pc.is_in(values, value_set=texts).to_numpy(zero_copy_only=False)
+        present, count = len(values) - values.null_count, int(is_text.sum())
+        if present - count > _MOSTLY_NUMBERS * present:
+            what = (
+                f"{listed(texts.to_pylist(), ROWS_SHOWN)}: text among {present - count:,} numbers; "
+                "expected numbers only, and nothing where a value is missing"
+            )
+            rows = np.flatnonzero(is_text)[:ROWS_SHOWN] + 1
+            found[column] = Problem(name, what, column, rows.tolist(), count)
+    return found
 
 
 def separator_hint(columns: list[str]) -> str:

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
 
-from fraud_assets.ml.ingest.merge import merge
-from fraud_assets.ml.ingest.objects import list_objects, read_objects
+from fraud_assets.ml.ingest.merge import Merged, merge
+from fraud_assets.ml.ingest.objects import list_objects, open_objects
 from fraud_assets.ml.ingest.problems import Problems
+from fraud_assets.ml.ingest.row_hashes import hashes_of
 from fraud_assets.ml.ingest.validation import check_row_count, validate
 from fraud_assets.ml.schema import ColumnRoles, Dataset, DatasetSpec
 from fraud_assets.ml.uri import without_credentials
@@ -64,16 +65,17 @@ def load_dataset(
     location = without_credentials(name or path)
     problems = Problems(location)
     stored = list_objects(filesystem, path, location)
-    objects, unreadable = read_objects(filesystem, stored, spec)
+    opened, unreadable = open_objects(filesystem, stored, spec)
     problems.extend(unreadable)
-    merged = merge(objects, spec, problems)
+    merged = merge(opened, spec, problems)
+    del opened  # CSV objects are in memory
     roles = validate(merged, spec, problems, complete=len(merged.names) == len(stored))
     problems.raise_any()
     assert roles is not None, "validate() tells a problem where it can't settle the roles"
 
     table = merged.table
     rows_read = table.num_rows
-    copies = _copies(table)
+    copies = _copies(merged)
     duplicates = int(copies.sum())
     check_row_count(rows_read - duplicates, problems)
     problems.raise_any()
@@ -94,21 +96,18 @@ def load_dataset(
     return dataset, report
 
 
-def _copies(table: pa.Table) -> np.ndarray:
+def _copies(merged: Merged) -> np.ndarray:
     """For each row whether an equal one stands before it; shape (rows,), bool."""
-    table = pa.table({column: _comparable(table.column(column)) for column in table.column_names})
-    # Grouping by all columns would hold the table twice more. Equal rows have equal hashes, so that only rows whose
-    # hash occurs again need the exact comparison.
-    hashes = np.zeros(table.num_rows, dtype=np.uint64)
-    for column in table.columns:
-        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) ^ _hashes(column)
-    suspects = np.flatnonzero(pd.Series(hashes).duplicated(keep=False))
+    # Grouping all rows would hold the table twice more. Equal rows have equal hashes, so that only rows whose hash
+    # occurs again are compared: in the columns with a role by their values, in the others by the hash.
+    suspects = np.flatnonzero(pd.Series(merged.hashes).duplicated(keep=False))
     copies = np.ones(len(suspects), dtype=bool)
-    rows = table.take(pa.array(suspects)).append_column("row", pa.array(np.arange(len(suspects))))
+    rows = merged.table.take(pa.array(suspects)).append_column("hash", pa.array(merged.hashes[suspects]))
+    rows = rows.append_column("row", pa.array(np.arange(len(suspects))))
     first = rows.rename_columns([str(i) for i in range(rows.num_columns)])
     *keys, row = first.column_names
     copies[first.group_by(keys).aggregate([(row, "min")]).column(f"{row}_min").to_numpy()] = False
-    result = np.zeros(table.num_rows, dtype=bool)
+    result = np.zeros(merged.table.num_rows, dtype=bool)
     result[suspects] = copies
     return result
 
@@ -118,23 +117,6 @@ def _version(table: pa.Table, roles: ColumnRoles) -> str:
     digest = hashlib.sha256(json.dumps(asdict(roles), sort_keys=True).encode())
     for field, column in zip(table.schema, table.columns, strict=True):
         digest.update(f"{field.name}:{field.type}:{len(column)}".encode())
-        digest.update(_hashes(column).tobytes())
+        digest.update(hashes_of(column).tobytes())
         digest.update(np.packbits(column.is_null().to_numpy()).tobytes())
     return digest.hexdigest()[:_VERSION_LENGTH]
-
-
-def _hashes(column: pa.ChunkedArray) -> np.ndarray:
-    """A hash of each value, shape (rows,), uint64."""
-    kind = column.type
-    if pa.types.is_string(kind):
-        column = column.dictionary_encode()  # hashes each distinct text once
-    elif pa.types.is_integer(kind) and column.null_count:
-        column = column.fill_null(0)  # pandas would make floats of them, which end at 2**53
-    return pd.util.hash_pandas_object(column.to_pandas(), index=False).to_numpy()
-
-
-def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Lists, structs and maps can't be grouped by; their text can."""
-    if pa.types.is_nested(column.type):
-        return pa.chunked_array([[repr(value) for value in column.to_pylist()]], type=pa.string())
-    return column

@@ -1,23 +1,19 @@
-"""Puts the tables of all objects under one schema, or says where they don't fit together."""
+"""Reads all objects, piece by piece, into one table under one schema, or says where they don't fit together."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from fraud_assets.ml.ingest.csv_objects import separator_hint
+from fraud_assets.ml.ingest.columns import common_types, has_header, plain_type
 from fraud_assets.ml.ingest.event_time import to_event_time
-from fraud_assets.ml.ingest.objects import ObjectTable
-from fraud_assets.ml.ingest.problems import ROWS_SHOWN, Problem, Problems, listed, shown
+from fraud_assets.ml.ingest.objects import READERS, ObjectTable
+from fraud_assets.ml.ingest.parquet_objects import UnreadableError
+from fraud_assets.ml.ingest.problems import ROWS_SHOWN, Problem, Problems
+from fraud_assets.ml.ingest.row_hashes import hashes_of, joined
 from fraud_assets.ml.schema import DatasetSpec
-
-# A text column of CSV in which more than this part of the values are numbers is a number column with a few texts in it.
-_MOSTLY_NUMBERS = 0.5
 
 
 @dataclass(frozen=True)
@@ -25,12 +21,14 @@ class Merged:
     """The rows of all objects, one after another.
 
     Attributes:
-        table: the columns that all objects have with one type; the time column as `event_time.STORED_TIME`.
+        table: the columns with a role that all objects have with one type; the time as `event_time.STORED_TIME`.
+        hashes: of each row, over the columns without a role too, shape (rows,), uint64.
         names: what messages call each object.
         ends: of each object, the number of rows in it and all before it.
     """
 
     table: pa.Table
+    hashes: np.ndarray
     names: Sequence[str]
     ends: np.ndarray
 
@@ -50,164 +48,102 @@ class Merged:
 def merge(objects: Sequence[ObjectTable], spec: DatasetSpec, problems: Problems) -> Merged:
     """One table out of the tables of `objects`; what doesn't fit is added to `problems` and left out.
 
-    Integers, floats and columns without any value fit together. Text and numbers don't, nor do objects that lack a
-    column or have one more. The order of columns doesn't matter; the first object's is kept.
+    Of the columns without a role nothing but the rows' hashes is kept, so that what is held on the way is the result
+    and a piece of each object that is being read.
+
+    Raises:
+        OSError: the storage failed.
     """
-    named = [o for o in objects if not _header_problems(o, problems)]
-    columns = _common_columns(named, spec, problems)
-    names = [o.name for o in named]
-    ends = np.cumsum([o.table.num_rows for o in named], dtype=np.int64)
-    merged: dict[str, pa.ChunkedArray] = {}
-    features = set(spec.features_among(columns))
-    for column in columns:
-        parts = [_plain(o.table.column(column)) for o in named]
+    named = [o for o in objects if has_header(o, problems)]
+    types = common_types(named, spec, problems)
+    kept = {*spec.roles.values(), *spec.features_among(types)}
+
+    def read(o: ObjectTable) -> "_Part | Problem":
+        try:
+            return _read(o, types, kept, spec.time)
+        except UnreadableError as e:
+            return e.problem
+
+    with ThreadPoolExecutor(READERS) as pool:
+        results = list(pool.map(read, named))
+    problems.extend(result for result in results if isinstance(result, Problem))
+    parts = [result for result in results if isinstance(result, _Part)]
+    whole: dict[str, pa.ChunkedArray] = {}
+    for column in types:
+        faults = [part.faults[column] for part in parts if column in part.faults]
         if column == spec.time:
-            whole = _merge_time(column, names, parts, problems)
-        elif column in features and _mixed(column, named, parts, problems):
-            whole = None
-        else:
-            whole = _concat(column, names, parts, problems)
-        if whole is not None:
-            merged[column] = whole
-    return Merged(pa.table(merged), names, ends)
-
-
-def _header_problems(o: ObjectTable, problems: Problems) -> bool:
-    columns = o.table.column_names
-    counts = Counter(columns)
-    twice = [column for column, count in counts.items() if count > 1]
-    before = len(problems)
-    for column in twice:
-        problems.add(Problem(o.name, f"{counts[column]} columns have this name; expected unique names", column=column))
-    if "" in counts:
-        position = columns.index("") + 1
-        problems.add(Problem(o.name, f"column {position} has no name; expected a name for each column in the header"))
-    return len(problems) > before
-
-
-def _common_columns(objects: Sequence[ObjectTable], spec: DatasetSpec, problems: Problems) -> list[str]:
-    """The columns that all objects have, those of `spec` that most of them lack being told on the way."""
-    if not objects:
-        return []
-    # The majority is right: one odd object among many is told as such, even if it comes first.
-    usual_set, _ = Counter(frozenset(o.table.column_names) for o in objects).most_common(1)[0]
-    usual = next(o for o in objects if set(o.table.column_names) == usual_set)
-    roles = {column: role for role, column in spec.roles.items()}
-    roles |= dict.fromkeys(spec.features, "features") | dict.fromkeys(spec.exclude, "exclude")
-    for column, role in roles.items():
-        if column not in usual_set:
-            where = usual.name if len(objects) == 1 else problems.location
-            problems.add(Problem(where, _missing(column, role, usual.table.column_names), column=column))
-    for o in objects:
-        has = set(o.table.column_names)
-        differences = []
-        if usual_set - has:
-            differences.append(f"lacks {listed(sorted(usual_set - has))}")
-        if has - usual_set:
-            differences.append(f"has {listed(sorted(has - usual_set))} besides")
-        if differences:
-            what = f"its columns differ from those of {usual.name}: it {' and '.join(differences)}; expected one schema"
-            problems.add(Problem(o.name, what))
-    return [c for c in usual.table.column_names if all(c in o.table.column_names for o in objects)]
-
-
-def _missing(column: str, role: str, columns: list[str]) -> str:
-    by_lower = {c.lower(): c for c in columns}
-    close = [by_lower[match] for match in get_close_matches(column.lower(), by_lower, n=3)]
-    hint = f"; did you mean {' or '.join(shown(c) for c in close)}?" if close else ""
-    return (
-        f"there is no such column, but {role!r} names it; the columns are {listed(columns, 30)}{hint}"
-        + separator_hint(columns)
+            faults += _two_kinds_of_time(column, parts)
+        problems.extend(faults)
+        if parts and column in kept and not faults:
+            chunks = [chunk for part in parts for chunk in part.chunks[column]]
+            whole[column] = pa.chunked_array(chunks, type=chunks[0].type)
+    hashes = [part.hashes for part in parts]
+    return Merged(
+        pa.table(whole),
+        np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint64),
+        [part.name for part in parts],
+        np.cumsum([len(part.hashes) for part in parts], dtype=np.int64),
     )
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """`column` in one of the few types that the rest deals with: one kind of text, and decimals as floats."""
-    kind = column.type
-    if isinstance(kind, pa.BaseExtensionType):
-        return _plain(column.cast(kind.storage_type))
-    if pa.types.is_dictionary(kind):
-        return _plain(column.cast(kind.value_type))
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return column.cast(pa.string())
-    if pa.types.is_decimal(kind):
-        return column.cast(pa.float64())
-    return column.cast(pa.float32()) if pa.types.is_float16(kind) else column
+@dataclass(frozen=True)
+class _Part:
+    """The rows of one object.
 
-
-def _mixed(column: str, objects: Sequence[ObjectTable], parts: Sequence[pa.ChunkedArray], problems: Problems) -> bool:
-    """Whether a CSV object has texts among the numbers of a column, which `problems` is then told.
-
-    In Parquet somebody declared the column to be text, so that numbers in it are codes.
+    Attributes:
+        name: of the object.
+        chunks: the values of each column that is kept, unless it has a fault.
+        hashes: as of `Merged`.
+        faults: what is wrong with a column.
+        has_zone: whether its times say their zone; None if it has no time.
     """
-    before = len(problems)
-    for o, part in zip(objects, parts, strict=True):
-        if not (o.is_csv and pa.types.is_string(part.type)):
-            continue
-        values = part.drop_null().unique()
-        texts = values.filter(pa.array(pd.to_numeric(values.to_pandas(), errors="coerce").isna().to_numpy()))
-        is_text = pc.is_in(part, value_set=texts).to_numpy(zero_copy_only=False)
-        present, found = len(part) - part.null_count, int(is_text.sum())
-        if present - found > _MOSTLY_NUMBERS * present:
-            rows = np.flatnonzero(is_text)
-            what = (
-                f"{listed(texts.to_pylist(), ROWS_SHOWN)}: text among {present - found:,} numbers; "
-                "expected numbers only, and nothing where a value is missing"
-            )
-            problems.add(Problem(o.name, what, column, (rows[:ROWS_SHOWN] + 1).tolist(), found))
-    return len(problems) > before
+
+    name: str
+    chunks: Mapping[str, Sequence[pa.Array]]
+    hashes: np.ndarray
+    faults: Mapping[str, Problem]
+    has_zone: bool | None
 
 
-def _merge_time(
-    column: str, names: Sequence[str], parts: Sequence[pa.ChunkedArray], problems: Problems
-) -> pa.ChunkedArray | None:
-    before = len(problems)
-    times: list[pa.ChunkedArray] = []
-    zoned: dict[bool, str] = {}
-    for name, part in zip(names, parts, strict=True):
-        result = to_event_time(name, column, part)
+def _read(o: ObjectTable, types: Mapping[str, pa.DataType], kept: set[str], time: str | None) -> _Part:
+    chunks: dict[str, list[pa.Array]] = {column: [] for column in types if column in kept}
+    faults: dict[str, Problem] = {}
+    times, hashes = list[pa.Array](), list[np.ndarray]()
+    for piece in o.pieces():
+        row_hashes = np.zeros(piece.num_rows, dtype=np.uint64)
+        for column, common in types.items():
+            values = piece.column(column)
+            values = values.cast(plain_type(values.type))
+            if column == time:
+                times += values.chunks
+                continue
+            try:
+                # An integer beyond 2**53 among floats loses its last digits, as it would in any model.
+                values = values.cast(common, safe=pa.types.is_integer(common))
+            except pa.ArrowInvalid as e:
+                what = f"{values.type} doesn't fit into the other objects' {common} ({e})"
+                faults.setdefault(column, Problem(o.name, what, column=column))
+                continue
+            row_hashes = joined(row_hashes, hashes_of(values))
+            if column in kept:
+                chunks[column] += values.chunks
+        hashes.append(row_hashes)
+    of_rows, has_zone = np.concatenate(hashes), None
+    if time is not None and time in types:
+        # Only as a whole: a message tells all rows of an object.
+        result = to_event_time(o.name, time, pa.chunked_array(times))
         if isinstance(result, Problem):
-            problems.add(result)
-            continue
-        time, has_zone = result
-        times.append(time)
-        zoned.setdefault(has_zone, name)
-    if len(zoned) > 1:
-        what = f"times have a zone here, and none in {zoned[False]}; expected one kind"
-        problems.add(Problem(zoned[True], what, column=column))
-    return None if len(problems) > before else _chunks(times)
+            faults[time] = result
+        else:
+            converted, has_zone = result
+            chunks[time] = converted.chunks
+            of_rows = joined(of_rows, hashes_of(converted))
+    return _Part(o.name, chunks, of_rows, faults, has_zone)
 
 
-def _concat(
-    column: str, names: Sequence[str], parts: Sequence[pa.ChunkedArray], problems: Problems
-) -> pa.ChunkedArray | None:
-    kinds = Counter(part.type for part in parts if not pa.types.is_null(part.type))
-    common = kinds.most_common(1)[0][0] if kinds else pa.null()
-    usual = next(n for n, part in zip(names, parts, strict=True) if part.type == common)
-    before = len(problems)
-    for name, part in zip(names, parts, strict=True):
-        try:
-            wider = pa.unify_schemas(
-                [pa.schema([(column, common)]), pa.schema([(column, part.type)])], promote_options="permissive"
-            )
-        except (pa.ArrowTypeError, pa.ArrowInvalid):
-            what = f"the column is {part.type} here, but {common} in {usual}; expected one type in all objects"
-            problems.add(Problem(name, what, column=column))
-            continue
-        common = wider.field(column).type
-    if len(problems) > before:
-        return None
-    cast: list[pa.ChunkedArray] = []
-    for name, part in zip(names, parts, strict=True):
-        try:
-            # An integer beyond 2**53 among floats loses its last digits, as it would in any model.
-            cast.append(part.cast(common, safe=pa.types.is_integer(common)))
-        except pa.ArrowInvalid as e:
-            problems.add(
-                Problem(name, f"{part.type} doesn't fit into the other objects' {common} ({e})", column=column)
-            )
-    return None if len(problems) > before else _chunks(cast)
-
-
-def _chunks(parts: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
-    return pa.chunked_array([chunk for part in parts for chunk in part.chunks], type=parts[0].type)
+def _two_kinds_of_time(column: str, parts: Sequence[_Part]) -> list[Problem]:
+    first = {part.has_zone: part.name for part in reversed(parts) if part.has_zone is not None}
+    if len(first) < 2:
+        return []
+    what = f"times have a zone here, and none in {first[False]}; expected one kind"
+    return [Problem(first[True], what, column=column)]

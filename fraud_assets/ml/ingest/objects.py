@@ -1,15 +1,15 @@
-"""Finds the objects of a data set in a storage, and reads each into an Arrow table."""
+"""Finds the objects of a data set in a storage, and reads the table in each of them piece by piece."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 import pyarrow as pa
 import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 
-from fraud_assets.ml.ingest.csv_objects import read_csv
+from fraud_assets.ml.ingest.csv_objects import read_csv, texts_among_numbers
+from fraud_assets.ml.ingest.parquet_objects import ParquetObject, UnreadableError
 from fraud_assets.ml.ingest.problems import Problem, listed
 from fraud_assets.ml.schema import DataError, DatasetSpec
 
@@ -17,8 +17,8 @@ _CSV = (".csv", ".csv.gz")
 _PARQUET = (".parquet", ".pq")
 _EXPECTED = "expected objects whose names end in " + ", ".join(_CSV + _PARQUET)
 
-# Requests for small objects wait for the network most of the time; more readers would only hold more objects in memory.
-_READERS = 4
+# Requests for small objects wait for the network most of the time; more readers would only hold more in memory.
+READERS = 4
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,20 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class ObjectTable:
-    """What an object holds. In CSV the types are inferred, in Parquet the writer declared them."""
+    """The table in an object, of which no more than a piece has to be in memory.
+
+    Attributes:
+        name: what messages call the object.
+        schema: of the table. In CSV the types are inferred from all rows, in Parquet the writer declared them.
+        pieces: reads the rows, a piece at a time; raises UnreadableError if one of them is corrupt, and OSError if the
+            storage failed.
+        mixed: columns of text that are numbers with a few texts in them, and these texts; in CSV only.
+    """
 
     name: str
-    table: pa.Table
-    is_csv: bool
+    schema: pa.Schema
+    pieces: Callable[[], Iterator[pa.Table]]
+    mixed: Mapping[str, Problem] = field(default_factory=dict)
 
 
 def list_objects(filesystem: pafs.FileSystem, path: str, name: str) -> list[StoredObject]:
@@ -82,60 +91,59 @@ def list_objects(filesystem: pafs.FileSystem, path: str, name: str) -> list[Stor
     return objects
 
 
-def read_objects(
+def open_objects(
     filesystem: pafs.FileSystem, objects: Sequence[StoredObject], spec: DatasetSpec
 ) -> tuple[list[ObjectTable], list[Problem]]:
-    """Read all objects: the tables of those that can be read, in their order, and what is wrong with the others.
+    """The tables of all objects that have one, in their order, and what is wrong with the others.
+
+    Of a Parquet object only the schema is read yet. A CSV object is read, and held, as a whole, as its last row may
+    change a type.
 
     Raises:
         OSError: the storage failed; content that is corrupt is a problem instead.
     """
 
-    def read(stored: StoredObject) -> ObjectTable | list[Problem]:
-        return read_object(filesystem, stored, spec)
+    def open_one(stored: StoredObject) -> ObjectTable | list[Problem]:
+        if stored.size == 0:
+            return [Problem(stored.name, "the object is empty (0 bytes); expected a header and rows")]
+        return _open_csv(filesystem, stored, spec) if stored.is_csv else _open_parquet(filesystem, stored)
 
-    with ThreadPoolExecutor(_READERS) as pool:
-        results = list(pool.map(read, objects))
+    with ThreadPoolExecutor(READERS) as pool:
+        results = list(pool.map(open_one, objects))
     tables = [result for result in results if isinstance(result, ObjectTable)]
     return tables, [problem for result in results if isinstance(result, list) for problem in result]
 
 
-def read_object(filesystem: pafs.FileSystem, stored: StoredObject, spec: DatasetSpec) -> ObjectTable | list[Problem]:
-    """The table of one object, or what is wrong with it.
-
-    Raises:
-        OSError: the storage failed.
-    """
+def _open_csv(filesystem: pafs.FileSystem, stored: StoredObject, spec: DatasetSpec) -> ObjectTable | list[Problem]:
     # The bytes first, the decoding after: Arrow raises OSError for both a failing storage and corrupt content, and
-    # only the second is the data's fault. It costs the object's size in memory, for as long as it is decoded.
+    # only the second is the data's fault.
     with filesystem.open_input_stream(stored.path, compression=None) as stream:
         content = stream.read_buffer()
-    if content.size == 0:
-        return [Problem(stored.name, "the object is empty (0 bytes); expected a header and rows")]
-    table = _read_csv(stored, content, spec) if stored.is_csv else _read_parquet(stored, content)
-    if isinstance(table, list):
-        return table
-    if table.num_rows == 0:
-        return [Problem(stored.name, "the object has a header but no rows")]
-    return ObjectTable(stored.name, table, stored.is_csv)
-
-
-def _read_csv(stored: StoredObject, content: pa.Buffer, spec: DatasetSpec) -> pa.Table | list[Problem]:
     if stored.path.lower().endswith(".gz"):
         try:
             content = pa.CompressedInputStream(pa.BufferReader(content), "gzip").read_buffer()
         except OSError as e:
             return [Problem(stored.name, f"the gzip stream is truncated or corrupt ({e})")]
-    return read_csv(stored.name, content, spec)
+    table = read_csv(stored.name, content, spec)
+    if isinstance(table, list):
+        return table
+    if table.num_rows == 0:
+        return [_without_rows(stored)]
+    return ObjectTable(stored.name, table.schema, lambda: iter([table]), texts_among_numbers(stored.name, table, spec))
 
 
-def _read_parquet(stored: StoredObject, content: pa.Buffer) -> pa.Table | list[Problem]:
+def _open_parquet(filesystem: pafs.FileSystem, stored: StoredObject) -> ObjectTable | list[Problem]:
     try:
-        table = pq.ParquetFile(pa.BufferReader(content)).read()
-    except (pa.ArrowException, OSError) as e:
-        return [Problem(stored.name, f"the object is not a complete Parquet file: truncated or corrupt ({e})")]
-    # pandas stores a frame's index under this name; it numbers the rows, and every copy of a row would be unique.
-    return table.drop_columns([column for column in table.column_names if column.startswith("__index_level_")])
+        table = ParquetObject.open(filesystem, stored.path, stored.name, stored.size)
+    except UnreadableError as e:
+        return [e.problem]
+    if table.num_rows == 0:
+        return [_without_rows(stored)]
+    return ObjectTable(stored.name, table.schema, table.pieces)
+
+
+def _without_rows(stored: StoredObject) -> Problem:
+    return Problem(stored.name, "the object has a header but no rows")
 
 
 def _is_data(path: str) -> bool:
