@@ -1,11 +1,12 @@
 """Children of a parent run: written beside the study, and what happens when MLflow refuses."""
 
-import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from requests.exceptions import ChunkedEncodingError
 
 from fraud_assets.resources.mlflow_children import ChildRuns
 from fraud_assets.resources.trials import TrialRecord
@@ -39,17 +40,19 @@ def test_each_trial_becomes_a_child_with_the_status_that_it_ended_with(
     client: MlflowClient, parent: tuple[str, str]
 ) -> None:
     with ChildRuns(client, *parent) as runs:
-        for trial_id in "abcd":
+        for trial_id in "abcde":
             runs.trial_started(started(trial_id))
         runs.trial_ended(TrialRecord("a", PARAMS, "finished", {"f1": 0.5, "f1_std": 0.1}))
         runs.trial_ended(TrialRecord("b", PARAMS, "failed", error="ValueError: no\n\n" + "x" * 20_000))
         runs.trial_ended(TrialRecord("c", PARAMS, "stopped"))
+        runs.trial_ended(TrialRecord("e", PARAMS, "pruned", {"f1": 0.1, "rounds": 50}))
     children = children_of(client, parent)
     assert {trial_id: run.info.status for trial_id, run in children.items()} == {
         "a": "FINISHED",
         "b": "FAILED",
         "c": "KILLED",
         "d": "KILLED",  # it never ended
+        "e": "FINISHED",
     }
     assert {trial_id: run.info.run_id for trial_id, run in children.items()} == runs.run_ids
     assert children["a"].data.metrics == {"f1": 0.5, "f1_std": 0.1}
@@ -57,6 +60,8 @@ def test_each_trial_becomes_a_child_with_the_status_that_it_ended_with(
     assert children["a"].info.run_name == "smote-a"
     assert children["b"].data.tags["error"].startswith("ValueError: no\n")
     assert "error" not in children["c"].data.tags
+    assert [trial_id for trial_id, run in children.items() if "pruned" in run.data.tags] == ["e"]
+    assert children["e"].data.metrics == {"f1": 0.1, "rounds": 50}
     assert client.get_run(parent[1]).info.status == "RUNNING"
 
 
@@ -89,51 +94,104 @@ class FailingClient:
         return getattr(self._client, name)
 
 
-@pytest.mark.parametrize("failing", ["create_run", "log_batch", "set_terminated"])
-def test_a_refusal_is_told_when_the_study_is_over_and_does_not_stop_it(
-    client: MlflowClient, parent: tuple[str, str], failing: str
-) -> None:
-    refused = pytest.raises(RuntimeError, match="MLflow refused the record of a trial: the server's disk is full")
-    told = []
+@pytest.mark.parametrize("failing", ["create_run", "log_batch"])
+def test_a_refusal_is_told_with_the_trial(client: MlflowClient, parent: tuple[str, str], failing: str) -> None:
+    refused = pytest.raises(RuntimeError, match="MLflow refused the record of trial smote-a: the server's disk is full")
     with refused, ChildRuns(FailingClient(client, failing), *parent) as runs:
-        for trial_id in "ab":
-            runs.trial_started(started(trial_id))
-            runs.trial_ended(TrialRecord(trial_id, PARAMS, "finished", {"f1": 0.5}))
-        told.append("the study went on")
-    assert told
+        runs.trial_started(started("a"))
+        runs.trial_ended(TrialRecord("a", PARAMS, "finished", {"f1": 0.5}))
     if failing == "log_batch":
         assert {run.info.status for run in children_of(client, parent).values()} == {"KILLED"}
 
 
 def test_the_studys_own_error_is_not_hidden_by_a_refusal(client: MlflowClient, parent: tuple[str, str]) -> None:
     own = pytest.raises(ValueError, match="the study's own")
-    with own, ChildRuns(FailingClient(client, "create_run"), *parent) as runs:
+    with own, ChildRuns(FailingClient(client, "set_terminated"), *parent) as runs:
         runs.trial_started(started("a"))
         raise ValueError("the study's own")
 
 
-def test_nobody_waits_for_a_slow_server(client: MlflowClient, parent: tuple[str, str]) -> None:
-    answered = threading.Event()
+class LosingClient:
+    """An MLflow of which the first answer to each kind of call breaks off on the way, when the server has done it."""
 
-    class SlowClient:
-        def create_run(self, *args: Any) -> Any:
-            assert answered.wait(60)
-            return client.create_run(*args)
+    def __init__(self, client: MlflowClient) -> None:
+        self._client = client
+        self.lost: set[str] = set()
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(client, name)
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
 
-    with ChildRuns(SlowClient(), *parent) as runs:
-        for trial_id in "abc":
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = method(*args, **kwargs)
+            if name in self.lost or name == "search_runs":
+                return result
+            self.lost.add(name)
+            try:
+                raise ChunkedEncodingError("Connection broken: IncompleteRead(0 bytes read, 2 more expected)")
+            except ChunkedEncodingError as error:
+                raise MlflowException(f"API request failed with exception {error}")  # noqa: B904 - as MLflow does it
+
+        return call
+
+
+def test_an_answer_that_is_lost_leaves_no_trial_without_a_record_and_none_with_two(
+    client: MlflowClient, parent: tuple[str, str]
+) -> None:
+    losing = LosingClient(client)
+    with ChildRuns(losing, *parent) as runs:
+        for trial_id in "ab":
             runs.trial_started(started(trial_id))
             runs.trial_ended(TrialRecord(trial_id, PARAMS, "finished", {"f1": 0.5}))
-        assert runs.run_ids == {}, "a caller waited until the server answered"
-        answered.set()
-    assert {run.info.status for run in children_of(client, parent).values()} == {"FINISHED"}
-    assert len(runs.run_ids) == 3
+    assert losing.lost == {"create_run", "log_batch", "set_terminated", "delete_run"}
+    found = client.search_runs([parent[0]], f"tags.`mlflow.parentRunId` = '{parent[1]}'")
+    assert sorted((run.data.tags["trial_id"], run.info.status) for run in found) == [
+        ("a", "FINISHED"),
+        ("b", "FINISHED"),
+    ]
+    assert {run.info.run_id for run in found} == set(runs.run_ids.values())
+    assert all(run.data.metrics == {"f1": 0.5} for run in found)
 
 
-def test_the_thread_ends_with_the_study(client: MlflowClient, parent: tuple[str, str]) -> None:
-    with ChildRuns(client, *parent):
-        assert "mlflow-children" in {thread.name for thread in threading.enumerate()}
-    assert "mlflow-children" not in {thread.name for thread in threading.enumerate()}
+def interrupted(client: MlflowClient, parent: tuple[str, str]) -> ChildRuns:
+    """Children as a killed process leaves them: a and b have ended, and b's end is not recorded, c is under way."""
+    runs = ChildRuns(client, *parent)
+    for trial_id, params in (("a", {"eta": 1}), ("b", {"eta": 2}), ("c", {"eta": 3})):
+        runs.trial_started(TrialRecord(trial_id, params, "running"))
+    runs.trial_ended(TrialRecord("a", {"eta": 1}, "finished", {"f1": 0.1}))
+    return runs
+
+
+def test_a_later_run_takes_over_the_children_and_completes_them(client: MlflowClient, parent: tuple[str, str]) -> None:
+    before = interrupted(client, parent).run_ids
+    ended = [
+        TrialRecord("a", {"eta": 1}, "finished", {"f1": 0.1}),
+        TrialRecord("b", {"eta": 2}, "finished", {"f1": 0.2}),
+        TrialRecord("lost", {"eta": 9}, "failed", error="no"),  # killed before MLflow heard of it at all
+    ]
+    with ChildRuns(client, *parent) as runs:
+        runs.go_on(ended, [TrialRecord("c", {"eta": 3}, "running")])
+        assert children_of(client, parent)["c"].info.status == "KILLED"
+        runs.trial_started(TrialRecord("d", {"eta": 3}, "running"))
+        runs.trial_started(TrialRecord("e", {"eta": 3}, "running"))
+        for trial_id in "de":
+            runs.trial_ended(TrialRecord(trial_id, {"eta": 3}, "finished", {"f1": 0.3}))
+
+    children = children_of(client, parent)
+    assert {trial_id: run.info.status for trial_id, run in children.items()} == {
+        "a": "FINISHED",
+        "b": "FINISHED",
+        "d": "FINISHED",
+        "e": "FINISHED",
+        "lost": "FAILED",
+    }
+    assert children["b"].data.metrics == {"f1": 0.2}
+    ids = {trial_id: run.info.run_id for trial_id, run in children.items()}
+    assert ids == runs.run_ids
+    assert (ids["a"], ids["b"], ids["d"]) == (before["a"], before["b"], before["c"]), "no child is there twice"
+    assert [trial_id for trial_id, run in children.items() if "interrupted" in run.data.tags] == ["d"]
+
+
+def test_children_that_are_complete_are_left_as_they_are(client: MlflowClient, parent: tuple[str, str]) -> None:
+    interrupted(client, parent)
+    with ChildRuns(FailingClient(client, "log_batch"), *parent) as runs:
+        runs.go_on([TrialRecord("a", {"eta": 1}, "finished", {"f1": 0.1})], [])

@@ -4,8 +4,7 @@ Imported only by Ray's workers. A collective call (making a matrix, fitting, `_g
 in the same order, so no branch here depends on the rows that a worker has.
 """
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +15,15 @@ import ray.train
 import xgboost as xgb
 from xgboost import collective
 
-from fraud_assets.ml.booster import predict_matrix, rounds_of, stops_early, train_on_matrix, train_until_no_better
-from fraud_assets.ml.evaluate import average_precision
 from fraud_assets.ml.features import FeatureEncoder
+from fraud_assets.ml.fold_fits import FoldFits, OutOfFold
 from fraud_assets.ml.matrices import bins_of, unseen_matrix
-from fraud_assets.ml.study import OutOfFold, StudyData, best_rounds
+from fraud_assets.ml.study import StudyData
 from fraud_assets.resources.feature_blocks import FeatureBlocks, unpacked
 
 
 @dataclass(frozen=True)
-class FoldFits:
+class FitRequest:
     """What a trial asks of its workers.
 
     Attributes:
@@ -56,7 +54,7 @@ class Fitted:
     machines: int
 
 
-def fit_folds(config: dict[str, FoldFits]) -> Fitted:
+def fit_folds(config: dict[str, FitRequest]) -> Fitted:
     """Fit a configuration on every fold; the function that Ray Train runs in each worker.
 
     It is `study.out_of_fold` for spread rows, early stopping included. Each worker has every n-th block, and scores are
@@ -65,74 +63,54 @@ def fit_folds(config: dict[str, FoldFits]) -> Fitted:
     Raises:
         FloatingPointError: the model predicts something that is not a probability.
     """
-    fits = config["fits"]
+    request = config["request"]
     context = ray.train.get_context()
-    study: StudyData = ray.get(fits.study[0])
-    references = fits.blocks.blocks[context.get_world_rank() :: context.get_world_size()]
-    shard = _Shard(references, fits.blocks.encoder, fits.params, fits.threads)
-    boosters, scores, seconds = [], [], 0.0
-    for fold in range(len(study.folds)):
-        matrix = shard.fitting(study, fold, fits.kept[fold])
-        started = time.perf_counter()
-        booster, reached = _fit(fits, study, shard, fold, matrix)
-        seconds += time.perf_counter() - started
-        boosters.append(booster)
-        scores.append(reached)
-    early = stops_early(fits.params)
-    rounds = best_rounds(scores) if early else rounds_of(fits.params)
-    predictions = []
-    for fold, booster in enumerate(boosters):
-        unseen, places = shard.validating(study, fold)
-        here = predict_matrix(booster, fits.params, unseen, rounds=rounds if early else None)
-        probability = _gathered(here, places, len(study.folds[fold][1]))
-        if not ((probability >= 0) & (probability <= 1)).all():
-            raise FloatingPointError(f"fold {fold}: the model predicts NaN, or no probabilities, for {fits.params}")
-        predictions.append(probability)
-    return Fitted(OutOfFold(predictions, rounds, seconds), _machines())
-
-
-def _fit(
-    fits: FoldFits, study: StudyData, shard: "_Shard", fold: int, matrix: xgb.DMatrix
-) -> tuple[xgb.Booster, list[float]]:
-    """One fold's booster, and where it stops early its score after each `ROUNDS_A_SCORE` rounds."""
-    if not stops_early(fits.params):
-        return train_on_matrix(fits.params, matrix, seed=study.seed, threads=fits.threads), []
-    unseen, places = shard.validating(study, fold)
-    labels = study.y[study.folds[fold][1]]
-    return train_until_no_better(
-        fits.params,
-        matrix,
-        unseen,
-        lambda here: average_precision(labels, _gathered(here, places, len(labels))),
-        seed=study.seed,
-        threads=fits.threads,
-    )
+    study: StudyData = ray.get(request.study[0])
+    references = request.blocks.blocks[context.get_world_rank() :: context.get_world_size()]
+    shard = _Shard(references, request.blocks.encoder, study, request.kept, request.threads)
+    fits = FoldFits(request.params, shard)
+    fits.advance()
+    return Fitted(fits.out_of_fold(), _machines())
 
 
 class _Shard:
     """A worker's blocks; one at a time is taken from Ray's object store."""
 
     def __init__(
-        self, references: Sequence[ray.ObjectRef], encoder: FeatureEncoder, params: dict[str, Any], threads: int
+        self,
+        references: Sequence[ray.ObjectRef],
+        encoder: FeatureEncoder,
+        study: StudyData,
+        kept: Sequence[np.ndarray | None],
+        threads: int,
     ) -> None:
         self._references = references
-        self._params = params
-        self._threads = threads
+        self._kept = kept
+        self._validating: dict[int, tuple[xgb.DMatrix, np.ndarray]] = {}
         self.encoder = encoder
+        self.study = study
+        self.threads = threads
 
-    def fitting(self, study: StudyData, fold: int, kept: np.ndarray | None) -> xgb.DMatrix:
-        """This worker's fitting rows of a fold, of which `kept` are left, if not all."""
-        rows = study.folds[fold][0]
-        batches = _Batches(self, _mask(study, rows if kept is None else rows[kept]), study.y)
-        bins = bins_of(self._params)
-        return xgb.QuantileDMatrix(batches, max_bin=bins, nthread=self._threads, enable_categorical=True)
+    def fitting(self, fold: int, params: Mapping[str, Any]) -> xgb.DMatrix:
+        """This worker's fitting rows of a fold that its resampler kept."""
+        rows, kept = self.study.folds[fold][0], self._kept[fold]
+        batches = _Batches(self, _mask(self.study, rows if kept is None else rows[kept]), self.study.y)
+        bins = bins_of(params)
+        return xgb.QuantileDMatrix(batches, max_bin=bins, nthread=self.threads, enable_categorical=True)
 
-    def validating(self, study: StudyData, fold: int) -> tuple[xgb.DMatrix, np.ndarray]:
-        """This worker's validating rows of a fold, and their places among all of the fold's."""
-        rows = study.folds[fold][1]
-        parts = [self.nothing, *self.rows(_mask(study, rows))]
-        X, positions = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return unseen_matrix(self._params, X, self.encoder, self._threads), np.searchsorted(rows, positions)
+    def validating(self, fold: int, params: Mapping[str, Any]) -> xgb.DMatrix:
+        """This worker's validating rows of a fold."""
+        if fold not in self._validating:
+            rows = self.study.folds[fold][1]
+            parts = [self.nothing, *self.rows(_mask(self.study, rows))]
+            X, positions = (np.concatenate(part) for part in zip(*parts, strict=True))
+            matrix = unseen_matrix(params, X, self.encoder, self.threads)
+            self._validating[fold] = matrix, np.searchsorted(rows, positions)
+        return self._validating[fold][0]
+
+    def whole(self, fold: int, probability: np.ndarray) -> np.ndarray:
+        """All workers' probabilities, each at its place, in every worker."""
+        return _gathered(probability, self._validating[fold][1], len(self.study.folds[fold][1]))
 
     def rows(self, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Features and positions of this worker's rows among `wanted`, a mask over the study's positions."""

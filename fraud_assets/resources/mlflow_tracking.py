@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import pyarrow as pa
 from pydantic import Field
 
 from fraud_assets.ml.schema import Dataset
 from fraud_assets.ml.uri import without_credentials
+from fraud_assets.resources.interrupts import RunDiedError, ended_with_the_run
+from fraud_assets.resources.mlflow_abandoned import end_abandoned, owner_tag
 from fraud_assets.resources.mlflow_children import ChildRuns
 from fraud_assets.resources.object_store import DEFAULT_FOLDER
+from fraud_assets.resources.owner import Owner
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -72,21 +76,31 @@ class ParentRun:
     def log_input(self, dataset: Dataset) -> None:
         """Log which data the run learns from: schema and digest, not the rows."""
         import mlflow
-        from mlflow.data import from_pandas
+        from mlflow.data.dataset_source_registry import resolve_dataset_source
+        from mlflow.data.meta_dataset import MetaDataset
+        from mlflow.types import ColSpec, Schema
 
+        columns = zip(dataset.table.schema, dataset.table.columns, strict=True)
+        schema = Schema(
+            [ColSpec(_mlflow_type(field.type), field.name, required=not values.null_count) for field, values in columns]
+        )
         with warnings.catch_warnings():
-            # MLflow knows two readers for a local path, and both will do; that integer columns may have missing values
-            # elsewhere is no matter of this record.
+            # MLflow knows two readers for a local path, and both will do.
             warnings.filterwarnings("ignore", "The specified dataset source can be interpreted in multiple ways")
-            warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer")
-            source = from_pandas(
-                dataset.table.to_pandas(),
-                source=dataset.source,
-                name="raw_dataset",
-                targets=dataset.roles.label,
-                digest=dataset.version,
-            )
-            mlflow.log_input(source, context="training")
+            source = resolve_dataset_source(dataset.source)
+        # MLflow's dataset of a DataFrame would make one of all rows.
+        mlflow.log_input(MetaDataset(source, "raw_dataset", dataset.version, schema), context="training")
+
+
+def _mlflow_type(kind: pa.DataType) -> str:
+    """MLflow's name for the type of a column of a data set."""
+    if pa.types.is_boolean(kind):
+        return "boolean"
+    if pa.types.is_integer(kind):
+        return "integer" if kind.bit_width < 32 or kind == pa.int32() else "long"
+    if pa.types.is_floating(kind):
+        return "float" if kind == pa.float32() else "double"
+    return "datetime" if pa.types.is_timestamp(kind) else "string"
 
 
 class MlflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -113,6 +127,15 @@ class MlflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Whether nobody named a server, so that it is the embedded database."""
         return not (self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"))
 
+    def prepare(self) -> None:
+        """Import what talks to the server; make the embedded database, if that is used and there is none yet.
+
+        It takes seconds, and every run needs it: for whoever waits for something else meanwhile.
+        """
+        import dagster_mlflow.resources  # noqa: F401
+
+        self._prepare_experiment()
+
     @contextmanager
     def parent_run(
         self, run_id: str | None = None, *, name: str | None = None, tags: Mapping[str, str] | None = None
@@ -120,7 +143,7 @@ class MlflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Work on a parent run: RUNNING inside, then FINISHED, FAILED after an exception, or KILLED after an interrupt.
 
         Args:
-            run_id: the run to go on with; None for this Dagster run's own, which is made if there is none.
+            run_id: the run to go on with; None for a new one.
             name: of the run.
             tags: to set on it.
 
@@ -132,22 +155,75 @@ class MlflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
         # Inherited from whatever started this process, it would take the place of the run that is asked for.
         os.environ.pop("MLFLOW_RUN_ID", None)
         self._prepare_experiment()
+        context = self.get_resource_context()
+        if context.instance is not None:
+            self.end_abandoned(context.instance)
         before = mlflow.MlflowClient(self.uri).get_run(run_id) if run_id is not None else None
-        with self._dagster_mlflow(run_id) as tracking:
+        given = {**owner_tag(Owner.this_process(context.run.run_id if context.run else "")), **(tags or {})}
+        with self._dagster_mlflow(run_id, name, given) as tracking:
             info = tracking.active_run().info
             parent = ParentRun(info.run_id, info.experiment_id, tracking.tracking_client, self._url(info))
             if before is not None:
                 # dagster-mlflow renames a run that it goes on with after its job, and takes over its Dagster run's id.
-                name = name or before.info.run_name
-                tags = {_DAGSTER_RUN_ID: before.data.tags.get(_DAGSTER_RUN_ID, ""), **(tags or {})}
-            if name is not None:
-                parent.client.update_run(parent.run_id, name=name)
-            parent.set_tags(tags or {})
+                parent.client.update_run(parent.run_id, name=name or before.info.run_name)
+                parent.set_tags({_DAGSTER_RUN_ID: before.data.tags.get(_DAGSTER_RUN_ID, ""), **given})
             yield parent
 
+    def end_abandoned(self, instance: dg.DagsterInstance) -> list[str]:
+        """End what says RUNNING though its Dagster run, or the process that worked on it, has ended.
+
+        Args:
+            instance: knows what became of Dagster runs.
+
+        Returns:
+            The ids of the MLflow runs that were ended.
+
+        Raises:
+            MlflowException: the server doesn't answer, or refuses.
+        """
+        import mlflow
+
+        def ended_as(dagster_run_id: str) -> str | None:
+            run = instance.get_run_by_id(dagster_run_id)
+            if run is None or not run.is_finished:
+                return None
+            return "KILLED" if run.status == dg.DagsterRunStatus.CANCELED else "FAILED"
+
+        client = mlflow.MlflowClient(self.uri)
+        experiment = client.get_experiment_by_name(self.experiment)
+        return [] if experiment is None else end_abandoned(client, experiment.experiment_id, ended_as)
+
+    def find_run(self, run_id: str | None, tag: str, value: str) -> str | None:
+        """The run with this id, else the newest of our experiment with this tag, or None if the server has neither.
+
+        Raises:
+            MlflowException: the server doesn't answer, or refuses.
+        """
+        import mlflow
+        from mlflow.exceptions import MlflowException
+        from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+        self._prepare_experiment()
+        client = mlflow.MlflowClient(self.uri)
+        if run_id is not None:
+            try:
+                if client.get_run(run_id).info.lifecycle_stage == "active":
+                    return run_id
+            except MlflowException as error:
+                if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                    raise
+        experiment = client.get_experiment_by_name(self.experiment)
+        if experiment is None:
+            return None
+        found = client.search_runs([experiment.experiment_id], f"tags.`{tag}` = '{value}'", max_results=1)
+        return found[0].info.run_id if found else None
+
     @contextmanager
-    def _dagster_mlflow(self, run_id: str | None) -> Iterator[Any]:
-        """dagster-mlflow's resource for the length of a block; it finds or starts the run and tags it.
+    def _dagster_mlflow(self, run_id: str | None, name: str | None, tags: Mapping[str, str]) -> Iterator[Any]:
+        """dagster-mlflow's resource for the length of a block; it goes on with the run and tags it.
+
+        A new run is started here, as it has to bear its tags from its first moment: one whose process is killed then
+        would never be found again.
 
         Its own lifecycle marks every run FINISHED as a step's process exits, after a failure too, and lets a second
         Dagster run in the same process log into the first one's run. So the run is ended here.
@@ -158,22 +234,60 @@ class MlflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
             warnings.simplefilter("ignore", dg.BetaWarning)
             from dagster_mlflow.resources import MlFlow
 
-            config: dict[str, Any] = {
-                "experiment_name": self.experiment,
-                "mlflow_tracking_uri": self.uri,
-                "mlflow_run_id": run_id,
-                "env": {},
-            }
-            tracking = MlFlow(self.get_resource_context().replace_config(config))
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_experiment(self.experiment)
         try:
-            yield tracking
+            with ended_with_the_run():
+                if run_id is None:
+                    run = self.get_resource_context().run
+                    tags = {_DAGSTER_RUN_ID: run.run_id if run else "", **tags}
+                    run_id = mlflow.start_run(run_name=name, tags=dict(tags)).info.run_id
+                config: dict[str, Any] = {
+                    "experiment_name": self.experiment,
+                    "mlflow_tracking_uri": self.uri,
+                    "mlflow_run_id": run_id,
+                    "env": {},
+                }
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", dg.BetaWarning)
+                    tracking = MlFlow(self.get_resource_context().replace_config(config))
+                yield tracking
         except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
             mlflow.end_run("KILLED")
+            self._say_canceling()
+            raise
+        except RunDiedError as error:
+            mlflow.end_run("FAILED")
+            self._say_failed(str(error))
             raise
         except BaseException:
             mlflow.end_run("FAILED")
             raise
         mlflow.end_run("FINISHED")
+
+    def _say_canceling(self) -> None:
+        """Tell Dagster that somebody wants this run to end; a signal without such a request is a failure to it.
+
+        Ctrl-C and SIGTERM come without one, Terminate with one.
+        """
+        context = self.get_resource_context()
+        run = self._unfinished_run()
+        if context.instance is not None and run is not None and run.status != dg.DagsterRunStatus.CANCELING:
+            context.instance.report_run_canceling(run, "The run was interrupted by a signal.")
+
+    def _say_failed(self, message: str) -> None:
+        """Tell Dagster what the run's own process can't any more."""
+        context = self.get_resource_context()
+        run = self._unfinished_run()
+        if context.instance is not None and run is not None:
+            context.instance.report_run_failed(run, message)
+
+    def _unfinished_run(self) -> dg.DagsterRun | None:
+        context = self.get_resource_context()
+        if context.instance is None or context.run is None:
+            return None
+        run = context.instance.get_run_by_id(context.run.run_id)
+        return None if run is None or run.is_finished else run
 
     def _prepare_experiment(self) -> None:
         """Give the embedded database a folder, and its experiment a place for artifacts beside it."""

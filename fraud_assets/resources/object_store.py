@@ -2,8 +2,9 @@
 
 import os
 import re
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -198,6 +199,49 @@ def check_access(location: Location) -> None:
             location.filesystem.get_file_info(fs.FileSelector(location.path))
     except ObjectNotFoundError:
         return
+
+
+def read_object(location: Location) -> bytes:
+    """The whole of a small object.
+
+    Raises:
+        ObjectNotFoundError: there is none.
+        StorageError: the storage refused it.
+    """
+    with explain_errors(location), location.filesystem.open_input_stream(location.path) as source:
+        return bytes(source.read())
+
+
+def replace_object(location: Location, content: bytes) -> None:
+    """Write a small object whole: whoever reads it, even after a crash, finds the old content or the new.
+
+    Raises:
+        StorageError: the storage refused it.
+    """
+    filesystem = location.filesystem
+    with explain_errors(location):
+        if location.is_s3:
+            # What one call writes is buffered, and sent when the stream is closed.
+            with filesystem.open_output_stream(location.path) as sink:
+                sink.write(content)
+            return
+        folder, _, name = location.path.rpartition("/")
+        filesystem.create_dir(folder, recursive=True)
+        incomplete = f"{folder}/.{name}.{uuid.uuid4().hex}"
+        try:
+            with filesystem.open_output_stream(incomplete) as sink:
+                sink.write(content)
+            filesystem.move(incomplete, location.path)
+        except BaseException:
+            with suppress(OSError):
+                filesystem.delete_file(incomplete)
+            raise
+
+
+def delete_object(location: Location) -> None:
+    """Delete an object; it is no error if there is none."""
+    with suppress(ObjectNotFoundError), explain_errors(location):
+        location.filesystem.delete_file(location.path)
 
 
 @contextmanager

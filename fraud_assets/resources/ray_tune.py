@@ -3,7 +3,8 @@
 import math
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,11 @@ import dagster as dg
 from pydantic import Field
 
 from fraud_assets.ml.evaluate import Metric, Objective, direction
+from fraud_assets.ml.pruning import Pruning
 from fraud_assets.ml.search_space import SearchSpace
 from fraud_assets.ml.study import StudyData
-from fraud_assets.resources.interrupts import plain_interrupts, remembered_interrupts
+from fraud_assets.resources.environment import defaults_in_environment
+from fraud_assets.resources.interrupts import kept_handlers, plain_interrupts, remembered_interrupts
 from fraud_assets.resources.object_store import Location
 from fraud_assets.resources.stored_features import StoredFeatures
 from fraud_assets.resources.trials import TrialListener, TrialRecord
@@ -23,6 +26,10 @@ from fraud_assets.resources.tune_results import Suggested, records
 _ANSWER_WITHIN_S = 20
 # Of Ray's object store, what resampled folds may fill.
 _RESAMPLED_SHARE = 0.25
+# What the predictions of configurations that were scored may fill.
+_SCORED_BYTES = 1 << 28
+_QUESTIONS_AT_ONCE = 64
+_SHARED_WORK_RESTARTS = 5
 
 # Settings that Ray reads from the environment of the process that drives it.
 _RAY_ENVIRONMENT = {
@@ -37,6 +44,8 @@ _RAY_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     # Otherwise each start warns that a later version will not hide GPUs from tasks that asked for none.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Otherwise Tune writes each result three times: as JSON, which it reads again, as CSV and for TensorBoard.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # Otherwise tune warns of interfaces of ray.train that we don't use.
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
 }
@@ -62,6 +71,10 @@ class Experiment:
         workers_per_trial: how many workers, with `cpus_per_trial` each, fit a trial that is spread over the cluster.
         features: of such trials, as `study` has none then; None where each trial is fitted by one worker.
         time_budget_s: no trial goes on after so many seconds; None for no limit.
+        pruning: how hopeless trials are found before their end; None where each is fitted to its end.
+        retries: how often a trial is started anew after its worker was lost.
+        told: trials of the same search that ended in an earlier run, each with the point that it tried; `trials` is how
+            many are left.
     """
 
     name: str
@@ -79,6 +92,9 @@ class Experiment:
     time_budget_s: float | None
     workers_per_trial: int = 1
     features: StoredFeatures | None = None
+    pruning: Pruning | None = None
+    retries: int = 0
+    told: Sequence[tuple[Mapping[str, Any], TrialRecord]] = ()
 
 
 class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -101,13 +117,17 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
     )
 
     @contextmanager
-    def connect(self) -> Iterator[None]:
+    def connect(self, meanwhile: Callable[[], object] | None = None) -> Iterator[None]:
         """Be connected to Ray; what was started here is shut down at the end, what was found is left as it was.
+
+        Args:
+            meanwhile: imports, or the like, that a thread does while Ray starts: that is seconds of waiting for other
+                processes. Whoever needs its outcome does it again: it is not called where nothing is started.
 
         Raises:
             ConnectionError: the cluster of `address` doesn't answer.
         """
-        with _environment(_RAY_ENVIRONMENT), plain_interrupts():
+        with defaults_in_environment(_RAY_ENVIRONMENT), plain_interrupts():
             import ray
 
             if ray.is_initialized():
@@ -119,13 +139,14 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
             # Without an address, ray.init would join any cluster that somebody else runs on this machine.
             local: dict[str, Any] = {"num_cpus": self.num_cpus, "include_dashboard": self.dashboard}
             try:
-                ray.init(
-                    address or "local",
-                    runtime_env=self.runtime_env or None,
-                    log_to_driver=False,
-                    configure_logging=False,
-                    **({} if address else local),
-                )
+                with kept_handlers(), _in_a_thread(None if address else meanwhile):
+                    ray.init(
+                        address or "local",
+                        runtime_env=self.runtime_env or None,
+                        log_to_driver=False,
+                        configure_logging=False,
+                        **({} if address else local),
+                    )
             except ConnectionError as error:
                 raise ConnectionError(f"Ray at {address} can't be reached ({error}): check RAY_ADDRESS") from error
             try:
@@ -145,21 +166,39 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
         import optuna
         import ray
         from ray import tune
+        from ray.tune.logger import JsonLoggerCallback
         from ray.tune.search import ConcurrencyLimiter
-        from ray.tune.search.optuna import OptunaSearch
 
-        from fraud_assets.resources import trial_worker
+        from fraud_assets.resources import shared_work, trial_worker, tune_callbacks
+        from fraud_assets.resources.pruning import PrunedSearch, scheduler
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         _require_resources(experiment)
         threads = trial_worker.thread_count(experiment.cpus_per_trial)
         study = ray.put(experiment.study)
-        at_once, resampled = experiment.max_concurrent, None
+        metrics = [experiment.metric, *([experiment.second] if experiment.second else [])]
+        at_once, shared = experiment.max_concurrent, None
         if experiment.features is None:
             memory = _RESAMPLED_SHARE * ray.cluster_resources().get("object_store_memory", math.inf)
-            resampled = ray.remote(trial_worker.ResampledFolds).options(num_cpus=0).remote([study], memory)
+            # A thread a question: those that wait for a fold hold up no other.
+            actor = ray.remote(shared_work.SharedWork).options(
+                num_cpus=0,
+                max_concurrency=_QUESTIONS_AT_ONCE,
+                # What it knew is made again.
+                max_restarts=_SHARED_WORK_RESTARTS,
+                max_task_retries=_SHARED_WORK_RESTARTS,
+            )
+            shared = actor.remote(study, memory, _SCORED_BYTES)
+            parameters = {
+                "study": study,
+                "shared": shared,
+                "metric": experiment.metric,
+                "objectives": metrics,
+                "pruning": experiment.pruning,
+                "threads": threads,
+            }
             trainable = tune.with_resources(
-                tune.with_parameters(trial_worker.FraudTrial, study=study, resampled=resampled, threads=threads),
+                tune.with_parameters(trial_worker.FraudTrial, **parameters),
                 {"cpu": experiment.cpus_per_trial, "gpu": experiment.gpus_per_trial},
             )
         else:
@@ -171,24 +210,27 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
             trainable = distributed_trial.trainable(
                 [study],
                 experiment.features,
+                metrics,
                 workers=experiment.workers_per_trial,
                 cpus=experiment.cpus_per_trial,
                 threads=threads,
             )
-        metrics = [experiment.metric, *([experiment.second] if experiment.second else [])]
         modes = [direction(metric) for metric in metrics]
-        search = OptunaSearch(
+        points = [dict(point) for point in (*(point for point, _ in experiment.told), *experiment.points)]
+        search = PrunedSearch(
             space=experiment.space.suggest,
             metric=metrics if experiment.second else metrics[0],
             mode=modes if experiment.second else modes[0],
             seed=experiment.seed,
-            points_to_evaluate=[dict(point) for point in experiment.points] or None,
+            points_to_evaluate=points or None,
         )
-        suggested, stop = Suggested(), trial_worker.StopAtInterrupt()
+        search.tell([trial for _, trial in experiment.told])
+        suggested, stop = Suggested(), tune_callbacks.StopAtError()
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=ConcurrencyLimiter(search, max_concurrent=at_once),
+                scheduler=scheduler(experiment.pruning, metrics[0], modes[0]),
                 num_samples=experiment.trials,
                 time_budget_s=experiment.time_budget_s,
                 reuse_actors=True,
@@ -202,17 +244,25 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
                 storage_filesystem=experiment.storage.filesystem,
                 # What a trial predicted for validating rows is what ensembles are selected by.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=True),
-                callbacks=[stop, trial_worker.ListenerCallback([suggested, *listeners])],
+                # Of workers that were lost: what a trial raises is its result.
+                failure_config=tune.FailureConfig(max_failures=experiment.retries),
+                callbacks=[stop, JsonLoggerCallback(), tune_callbacks.ListenerCallback([suggested, *listeners], stop)],
                 verbose=0,
             ),
         )
         try:
-            with trial_worker.no_keys_in_runtime_environments(), remembered_interrupts() as interrupts:
+            # Here, too: whoever calls this tells an interrupt from an error, and is inside of `connect`.
+            with (
+                plain_interrupts(),
+                trial_worker.no_keys_in_runtime_environments(),
+                remembered_interrupts() as interrupts,
+            ):
                 stop.interrupts = interrupts
                 grid = tuner.fit()
+                stop.check()
         finally:
-            if resampled is not None:
-                ray.kill(resampled)
+            if shared is not None:
+                ray.kill(shared)
         return records(grid, suggested)
 
 
@@ -241,12 +291,14 @@ def _require_resources(experiment: Experiment) -> None:
 
 
 @contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set what the user has not set himself; put it back at the end."""
-    added = [name for name in values if name not in os.environ]
-    os.environ.update({name: values[name] for name in added})
+def _in_a_thread(work: Callable[[], object] | None) -> Iterator[None]:
+    """Do something beside the block, which ends when both have ended."""
+    if work is None:
+        yield
+        return
+    thread = threading.Thread(target=work)
+    thread.start()
     try:
         yield
     finally:
-        for name in added:
-            os.environ.pop(name, None)
+        thread.join()

@@ -1,13 +1,20 @@
 """A trial as the rest of the project sees it, whatever runs it."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-TrialStatus = Literal["running", "finished", "failed", "stopped"]
+TrialStatus = Literal["running", "finished", "pruned", "failed", "stopped"]
 
 # The file of a trial's checkpoint: the probabilities of all folds' validating rows, one fold after the other, float32.
 OUT_OF_FOLD = "out_of_fold.npy"
+
+# What a trial reports of itself: whether it came to its end, and of how many boosting rounds its numbers tell.
+COMPLETE = "complete"
+ROUNDS_TRAINED = "rounds_trained"
+# What went wrong, as text: the result of a trial that raised something.
+ERROR = "error"
 
 
 @dataclass(frozen=True)
@@ -17,11 +24,14 @@ class TrialRecord:
     Attributes:
         trial_id: Tune's id; the name of the trial's folder in the experiment's.
         params: the configuration that the search space suggested.
-        status: `stopped` is a trial that the time budget, or a user, ended before it had a result.
-        metrics: the numbers that it reported; empty unless it finished.
+        status: `pruned` is a trial that was worse than others on the way, and not fitted to its end; `stopped` one that
+            the time budget, or a user, ended before it had a result.
+        metrics: the numbers that it reported; of a pruned trial the searched metric where it was pruned, and the rounds
+            until there; else empty unless it finished.
         seconds: wall clock of the trial, resampling and fitting together.
         error: of a failed trial: what went wrong in the first line, then the traceback.
         checkpoint: of a finished trial: path of the folder with `OUT_OF_FOLD`, in the experiment's file system.
+        at: when it got this status, as far as the driver heard of it; milliseconds since the epoch, as MLflow counts.
     """
 
     trial_id: str
@@ -31,6 +41,7 @@ class TrialRecord:
     seconds: float | None = None
     error: str | None = None
     checkpoint: str | None = None
+    at: int = field(default_factory=lambda: int(time.time() * 1000), compare=False)
 
     @property
     def name(self) -> str:

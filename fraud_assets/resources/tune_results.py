@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fraud_assets.resources.object_store import Location, explain_errors
-from fraud_assets.resources.trials import OUT_OF_FOLD, TrialRecord, TrialStatus
+from fraud_assets.resources.trials import ERROR, OUT_OF_FOLD, TrialRecord
 
 if TYPE_CHECKING:
     from ray.tune import ResultGrid
@@ -30,15 +30,18 @@ class Suggested:
 
 def records(grid: "ResultGrid", suggested: Suggested) -> list[TrialRecord]:
     """All trials of an experiment, whatever became of them, in the order in which they were suggested."""
-    from fraud_assets.resources.trial_worker import describe, reported
+    from fraud_assets.resources.telling_trial import describe
+    from fraud_assets.resources.tune_callbacks import reported, status_of
 
     found = []
     for result in grid:
         values = result.metrics or {}
-        error = describe(result.error) if result.error is not None else None
+        error = describe(result.error) if result.error is not None else values.get(ERROR)
         # The time budget may end a trial between its result and its checkpoint, too.
-        metrics = reported(values) if error is None and result.checkpoint is not None else {}
-        status: TrialStatus = "failed" if error else "finished" if metrics else "stopped"
+        status = "failed" if error else status_of(values)
+        if status == "finished" and result.checkpoint is None:
+            status = "stopped"
+        metrics = reported(values) if status in ("finished", "pruned") else {}
         # Tune's result has no id of a trial that failed or was stopped; the name of its folder is the id.
         trial_id = Path(result.path).name
         params = result.config if result.config is not None else suggested.params.get(trial_id, {})
