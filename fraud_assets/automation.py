@@ -7,6 +7,7 @@ from fraud_assets.assets.dataset import dataset_location
 from fraud_assets.ml.identity import digest
 from fraud_assets.ml.ingest.objects import list_objects
 from fraud_assets.ml.schema import DataError
+from fraud_assets.resources.mlflow_tracking import MlflowTracking
 from fraud_assets.resources.object_store import ObjectStore, explain_errors
 
 retune_job = dg.define_asset_job(
@@ -34,3 +35,28 @@ def new_data_sensor(context: dg.SensorEvaluationContext, object_store: ObjectSto
         return dg.SensorResult(skip_reason=f"nothing new among the {len(objects)} objects of {location.uri}")
     tags = {"dataset_uri": location.uri, "dataset_objects": str(len(objects))}
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=seen, tags=tags)], cursor=seen)
+
+
+def _end_abandoned(context: dg.RunStatusSensorContext, mlflow: MlflowTracking) -> dg.SkipReason:
+    ended = mlflow.end_abandoned(context.instance)
+    return dg.SkipReason(f"ended {len(ended)} MLflow runs that nothing works on any more: {', '.join(ended)}")
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.FAILURE,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Ends the MLflow runs that a killed process of a failed run has left RUNNING.",
+)
+def mlflow_after_failure(context: dg.RunStatusSensorContext, mlflow: MlflowTracking) -> dg.SkipReason:
+    """Ends the MLflow runs that a killed process of a failed run has left RUNNING."""
+    return _end_abandoned(context, mlflow)
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.CANCELED,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Ends the MLflow runs that a killed process of a canceled run has left RUNNING.",
+)
+def mlflow_after_cancel(context: dg.RunStatusSensorContext, mlflow: MlflowTracking) -> dg.SkipReason:
+    """Ends the MLflow runs that a killed process of a canceled run has left RUNNING."""
+    return _end_abandoned(context, mlflow)

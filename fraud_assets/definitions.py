@@ -3,7 +3,8 @@
 import dagster as dg
 
 from fraud_assets.assets import dataset, model, tuning
-from fraud_assets.automation import new_data_sensor, retune_job
+from fraud_assets.automation import mlflow_after_cancel, mlflow_after_failure, new_data_sensor, retune_job
+from fraud_assets.executor import step_executor
 from fraud_assets.io_manager import JsonIOManager, ParquetIOManager
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
 from fraud_assets.resources.object_store import ObjectStore
@@ -14,7 +15,8 @@ object_store = ObjectStore.configure_at_launch()
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules([dataset, tuning, model]),
     jobs=[retune_job],
-    sensors=[new_data_sensor],
+    sensors=[new_data_sensor, mlflow_after_failure, mlflow_after_cancel],
+    executor=step_executor,
     resources={
         "object_store": object_store,
         "parquet": ParquetIOManager(store=object_store),

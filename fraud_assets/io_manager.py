@@ -119,6 +119,10 @@ class _ObjectIOManager(dg.ConfigurableIOManager):
         except ObjectNotFoundError:
             return None
 
+    def location(self, asset: str) -> Location:
+        """Where the value of an asset without partitions is kept."""
+        return self._location(self.store.root, [asset])
+
     def _location(self, root: Location, identifier: Sequence[str]) -> Location:
         """Where a value is kept; `identifier` is the parts of the asset's key, then its partition key, if any."""
         *folders, name = (_quote(part) for part in identifier)

@@ -39,19 +39,23 @@ def named_values(values: Mapping[Any, float], columns: Sequence[str]) -> dg.Tabl
     return table(pd.DataFrame([[name, value] for name, value in values.items()], columns=list(columns)))
 
 
-def pictures(plots: "Mapping[str, Figure]", names: Sequence[str]) -> dict[str, dg.MarkdownMetadataValue]:
-    """Those of `plots` that are named, each as a picture inside Markdown."""
+def pictures(files: Mapping[str, bytes], names: Sequence[str]) -> dict[str, dg.MarkdownMetadataValue]:
+    """Those plots of `png_files` that are named, each as a picture inside Markdown."""
     from fraud_assets.ml.plot_style import to_markdown
 
-    titles = {name: name.replace("_", " ") for name in names if name in plots}
-    return {title: dg.MetadataValue.md(to_markdown(plots[name], title)) for name, title in titles.items()}
+    titles = {name.replace("_", " "): file for name in names if (file := _file(name)) in files}
+    return {title: dg.MetadataValue.md(to_markdown(files[file], title)) for title, file in titles.items()}
 
 
 def png_files(plots: "Mapping[str, Figure]") -> dict[str, bytes]:
     """All of `plots` as files in a folder of their own."""
     from fraud_assets.ml.plot_style import to_png
 
-    return {f"plots/{name}.png": to_png(plot) for name, plot in plots.items()}
+    return {_file(name): to_png(plot) for name, plot in plots.items()}
+
+
+def _file(name: str) -> str:
+    return f"plots/{name}.png"
 
 
 def column_schema(schema: pa.Schema, roles: ColumnRoles) -> dg.TableSchema:

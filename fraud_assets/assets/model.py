@@ -40,6 +40,7 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
     from fraud_assets.ml.estimator import Member
     from fraud_assets.ml.final_model import build_final_model, describe_model
     from fraud_assets.ml.model_plots import model_figures
+    from fraud_assets.ml.neighbour_limit import NeighbourLimit
     from fraud_assets.ml.split import Split
     from fraud_assets.resources.mlflow_model import log_model
 
@@ -61,6 +62,7 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
             threshold=best_params["threshold"],
             seed=best_params["seed"],
             threads=os.cpu_count() or 1,
+            limit=NeighbourLimit(**best_params["neighbour_limit"]),
             **config.model_dump(),
         )
         judgement, classifier = model.judgement, model.classifier
@@ -69,7 +71,7 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
             f"holdout of {judgement.rows} rows, {judgement.frauds} frauds: average precision {precision.value:.4f} "
             f"({precision.low:.4f} to {precision.high:.4f}), prevalence {judgement.prevalence:.4f}"
         )
-        plots = model_figures(
+        figures = model_figures(
             model.holdout.y,
             model.holdout.probability,
             classifier.threshold,
@@ -77,6 +79,7 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
             importance=classifier.importance(),
             rows=f"holdout of {judgement.rows:,} rows with {judgement.frauds} frauds",
         )
+        plots = png_files(figures)
         _log_run(parent, dataset, best_params, judgement)
         fitted_on = "all rows" if config.refit_on_all else "the rows before or outside the holdout"
         verdict = "signal" if judgement.has_signal else "no_signal"
@@ -99,7 +102,7 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
             run=parent.url or parent.run_id,
             refit_on_all=config.refit_on_all,
         ).render()
-        parent.log_files({**png_files(plots), "model_card.md": card.encode()})
+        parent.log_files({**plots, "model_card.md": card.encode()})
         parent.client.update_model_version(mlflow.registered_model, str(version), card)
     value = {
         "model_uri": logged.model_uri,

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 
 from fraud_assets.ml.evaluate import Metric, direction
 from fraud_assets.resources.trials import TrialRecord
@@ -10,13 +11,16 @@ from fraud_assets.resources.trials import TrialRecord
 class ProgressLog:
     """Listens to trials and logs each one's score, the best so far, how many are left and how fast they come."""
 
-    def __init__(self, log: logging.Logger, metric: Metric, trials: int) -> None:
+    def __init__(self, log: logging.Logger, metric: Metric, trials: int, before: Sequence[TrialRecord] = ()) -> None:
+        """Log to `log` of `trials` trials, of which those of `before` ended in earlier runs."""
         self._log = log
         self._metric = metric
         self._trials = trials
         self._started: float | None = None
-        self._ended = 0
+        self._ended = self._before = len(before)
         self._best: tuple[float, str] | None = None
+        for trial in before:
+            self._compare(trial)
 
     def trial_started(self, trial: TrialRecord) -> None:
         """Start the clock: what came before, connecting to Ray among it, says nothing of the rate."""
@@ -27,15 +31,16 @@ class ProgressLog:
         """Log one line; a failed trial's error too."""
         self._ended += 1
         if trial.status == "finished":
-            score = trial.metrics[self._metric]
-            if self._best is None or (score > self._best[0]) == (direction(self._metric) == "max"):
-                self._best = score, trial.name
-            outcome = f"{self._metric} {score:.4f}"
+            self._compare(trial)
+            outcome = f"{self._metric} {trial.metrics[self._metric]:.4f}"
+        elif trial.status == "pruned":
+            rounds = trial.metrics["rounds"]
+            outcome = f"pruned after {rounds:.0f} rounds, {self._metric} {trial.metrics[self._metric]:.4f}"
         else:
             outcome = trial.status
         best = f"best {self._best[0]:.4f} ({self._best[1]})" if self._best else "none has finished"
         seconds = time.monotonic() - (self._started or time.monotonic())
-        rate = self._ended / max(seconds, 0.001)
+        rate = (self._ended - self._before) / max(seconds, 0.001)
         left = self._trials - self._ended
         self._log.info(
             f"trial {self._ended}/{self._trials} {trial.name}: {outcome}; {best}; "
@@ -44,3 +49,10 @@ class ProgressLog:
         if trial.error:
             # The traceback is in the grid and in MLflow.
             self._log.warning(f"trial {trial.name} failed: {trial.error.splitlines()[0]}")
+
+    def _compare(self, trial: TrialRecord) -> None:
+        """Remember a finished trial if it is the best so far."""
+        if trial.status == "finished":
+            score = trial.metrics[self._metric]
+            if self._best is None or (score > self._best[0]) == (direction(self._metric) == "max"):
+                self._best = score, trial.name

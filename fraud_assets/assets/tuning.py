@@ -8,22 +8,23 @@ import pandas as pd
 import pyarrow as pa
 
 from fraud_assets.assets.config import validate_run_config
-from fraud_assets.assets.progress import ProgressLog
+from fraud_assets.assets.search import opened_experiment, search
 from fraud_assets.assets.spread_data import stored_features, without_features
 from fraud_assets.assets.tuning_config import TuningConfig
 from fraud_assets.io_manager import JsonIOManager, StoredTable
 from fraud_assets.metadata import pictures, png_files, table
 from fraud_assets.ml.evaluate import METRICS, direction
 from fraud_assets.ml.identity import digest
-from fraud_assets.ml.schema import Dataset, read_info, with_info
+from fraud_assets.ml.schema import DataError, Dataset, read_info, with_info
 from fraud_assets.ml.search_space import SearchSpace, resolve_search_space
+from fraud_assets.resources.failure_limit import FailureLimit
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
 from fraud_assets.resources.object_store import ObjectStore
 from fraud_assets.resources.ray_tune import Experiment, RayTune
 from fraud_assets.resources.tune_results import read_predictions
 
 # What a trial does with its configuration; a new number makes new experiments of what was the same one before.
-TRIAL_CODE_VERSION = "2"
+TRIAL_CODE_VERSION = "4"
 _TOP = 10
 # Of the last model's members so many are tried first.
 _WARM_POINTS = 5
@@ -31,11 +32,16 @@ _WARM_POINTS = 5
 
 def experiment_id(split_version: str, space: SearchSpace, config: TuningConfig) -> str:
     """Digest of what decides an experiment: data and split, search space, settings, and the code of a trial."""
-    return digest([split_version, space.name, config.model_dump(), TRIAL_CODE_VERSION])
+    return digest([split_version, space.name, config.identity(), TRIAL_CODE_VERSION])
 
 
 @dg.asset(
-    io_manager_key="parquet", group_name="fraud", kinds={"ray", "optuna", "mlflow"}, code_version=TRIAL_CODE_VERSION
+    io_manager_key="parquet",
+    group_name="fraud",
+    kinds={"ray", "optuna", "mlflow"},
+    code_version=TRIAL_CODE_VERSION,
+    # Of runs that wait in Dagster's queue one searches at a time, where dagster.yaml limits its pools to that.
+    pool="ray",
 )
 def tuning_results(
     context: dg.AssetExecutionContext,
@@ -53,6 +59,7 @@ def tuning_results(
     from fraud_assets.ml.split import Split
     from fraud_assets.ml.study import StudyData
     from fraud_assets.ml.study_plots import study_figures
+    from fraud_assets.ml.suggested_resamplers import require_resamplable
 
     validate_run_config(context)
     space = resolve_search_space(config.search_space)
@@ -60,22 +67,26 @@ def tuning_results(
     spread = config.workers_per_trial > 1
     dataset = without_features(raw_dataset, scoring) if spread else Dataset.from_arrow(raw_dataset.read())
     split = Split.from_arrow(dataset_split, dataset)
-    study = StudyData.prepare(dataset, split, config.seed, scoring)
+    require_resamplable(space, dataset.y, split, config.limit())
+    study = StudyData.prepare(dataset, split, config.seed, scoring, config.limit())
+    data_version = dataset.version
+    del dataset  # the search goes on for long, and needs the encoded rows only
     for wanted in (config.metric, config.second):
         if wanted in METRICS:
             scoring.require(wanted, study.rows)
     known = _known_to_be_good(object_store) if config.warm_start else []
     points = space.first_points(known)
     identity = experiment_id(split.version, space, config)
-    name = f"{config.search_space.rpartition(':')[2]}-{config.metric}-{identity[:8]}-{context.run.run_id[:8]}"
-    storage = object_store.child("tune")
     object_store.check_access()
-    tags = {"experiment_id": identity, "data_version": dataset.version, "dagster_asset": "tuning_results"}
-    with mlflow.parent_run(name=name, tags=tags) as parent:
-        context.log.info(f"experiment {name}: {config.trials} trials, MLflow parent run {parent.run_id}")
+    label = f"{config.search_space.rpartition(':')[2]}-{config.metric}"
+    tags = {"data_version": data_version, "dagster_asset": "tuning_results"}
+    with opened_experiment(
+        context, object_store, ray, mlflow, label=label, experiment_id=identity, tags=tags
+    ) as opened:
+        folder, parent = opened.folder, opened.parent
         experiment = Experiment(
-            name=name,
-            storage=storage,
+            name=folder.name,
+            storage=folder.location,
             space=space,
             study=study,
             metric=config.metric,
@@ -89,47 +100,53 @@ def tuning_results(
             workers_per_trial=config.workers_per_trial,
             features=stored_features(raw_dataset, split) if spread else None,
             time_budget_s=config.time_budget_s,
+            pruning=config.pruning(space),
+            retries=config.trial_retries,
         )
-        with parent.child_runs() as children, ray.connect():
-            progress = ProgressLog(context.log, config.metric, config.trials)
-            trials = ray.run(experiment, [progress, children])
+        failures = FailureLimit(config.max_failed_trials)
+        trials, children = search(opened, ray, experiment, failures, context.log)
         grid = grid_frame(
-            [{**asdict(t), "name": t.name, "mlflow_run_id": children.run_ids.get(t.trial_id)} for t in trials]
+            [{**asdict(trial), "name": trial.name, "mlflow_run_id": children.get(trial.trial_id)} for trial in trials]
         )
         # Told here, where the parent run fails with it, if there is no best trial.
         preference = config.preference()
-        best = best_trial(grid, preference)
+        try:
+            best = best_trial(grid, preference)
+        except DataError:
+            folder.update(outcome="failed")
+            raise
         checkpoints = {t.trial_id: t.checkpoint for t in trials}
         choice = choose_members(
             grid,
             preference,
             study,
-            lambda trial: read_predictions(storage, str(checkpoints[trial])),
+            lambda trial: read_predictions(folder.location, str(checkpoints[trial])),
             most=config.members,
         )
         grid["weight"] = grid["trial_id"].map(choice.weights).fillna(0.0)
         if config.second is not None:
             grid["pareto_front"] = pareto_front(grid, config.metric, config.second)
         info: dict[str, Any] = {
-            "experiment": name,
+            "experiment": folder.name,
             "experiment_id": identity,
             "mlflow_parent_run_id": parent.run_id,
-            "data_version": dataset.version,
+            "data_version": data_version,
             "metric": config.metric,
             "seed": config.seed,
             "search_space": config.search_space,
             "defaults_first": space.defaults is not None,
             "scoring": scoring.to_dict(),
+            "neighbour_limit": {"rows": config.neighbour_limit, "past": config.past_neighbour_limit},
             "preference": asdict(preference),
             "report": choice.report,
             "trials": {str(status): int(count) for status, count in grid["status"].value_counts().items()},
         }
-        plots = study_figures(grid, config.metric, config.second)
-        parent.log_files(png_files(plots))
+        plots = png_files(study_figures(grid, config.metric, config.second))
+        parent.log_files(plots)
         return dg.MaterializeResult(
             value=with_info(pa.Table.from_pandas(grid, preserve_index=False), info),
             # The same experiment asked for again is another one: Tune's order of events differs, and so its results.
-            data_version=dg.DataVersion(name),
+            data_version=dg.DataVersion(folder.name),
             metadata={
                 "dagster/row_count": len(grid),
                 "metric": config.metric,
@@ -139,7 +156,7 @@ def tuning_results(
                 "top 10": table(_top(rank(grid, preference), config.metric)),
                 **({"Pareto front": table(_front(grid, config))} if config.second else {}),
                 "experiment id": identity,
-                "Ray storage": storage.child(name).uri,
+                "Ray storage": folder.location.uri,
                 "MLflow parent run": parent.url or parent.run_id,
                 **pictures(
                     plots, ("optimization_history", "pareto_front", "param_importances", "parallel_coordinates")

@@ -1,6 +1,6 @@
 """What a user can set on the search, as the Launchpad shows it."""
 
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import dagster as dg
 from pydantic import Field, field_validator, model_validator
@@ -8,10 +8,25 @@ from pydantic import Field, field_validator, model_validator
 from fraud_assets.ml.distributable import require_distributable
 from fraud_assets.ml.evaluate import Metric, Objective
 from fraud_assets.ml.fraud_metrics import MetricSettings
+from fraud_assets.ml.neighbour_limit import DEFAULT_LIMIT, NeighbourLimit, PastLimit
+from fraud_assets.ml.pruning import GRACE_ROUNDS, Pruner, Pruning
 from fraud_assets.ml.result_grid import Preference
 from fraud_assets.ml.scoring import Scoring
-from fraud_assets.ml.search_space import resolve_search_space
+from fraud_assets.ml.search_space import SearchSpace, resolve_search_space
 from fraud_assets.ml.threshold import ThresholdPolicy, ThresholdTarget
+
+# Random configurations of a space, where it matters what it may suggest.
+_LOOKED_AT = 50
+
+
+_HOW_TRIALS_RUN = (
+    "time_budget_s",
+    "max_concurrent",
+    "cpus_per_trial",
+    "gpus_per_trial",
+    "max_failed_trials",
+    "trial_retries",
+)
 
 
 class TuningConfig(dg.Config):
@@ -24,6 +39,22 @@ class TuningConfig(dg.Config):
     max_concurrent: int = Field(default=4, ge=1, description="Trials under way at a time, at most.")
     cpus_per_trial: float = Field(default=1, gt=0, description="CPUs, and so threads, of one trial.")
     gpus_per_trial: float = Field(default=0, ge=0, description="GPUs of one trial.")
+    max_failed_trials: int | None = Field(
+        default=10,
+        ge=0,
+        description=(
+            "The search stops when more trials than this have failed one after the other, with none in between that "
+            "came to a result. Null: never."
+        ),
+    )
+    trial_retries: int = Field(
+        default=2,
+        ge=0,
+        description=(
+            "How often a trial is started anew after its worker was lost: killed, out of memory, or with its machine. "
+            "A trial that raises an error is not."
+        ),
+    )
     workers_per_trial: int = Field(
         default=1,
         ge=1,
@@ -31,6 +62,14 @@ class TuningConfig(dg.Config):
             "1: the search's data fit in one machine's memory. More: they are spread over the cluster, and so many "
             "workers, with cpus_per_trial each, fit a trial with XGBoost's distributed trainer; the search space "
             "fraud_distributed is for that. fraud_model is fitted by one process all the same."
+        ),
+    )
+    pruner: Literal["auto", "none", Pruner] = Field(
+        default="auto",
+        description=(
+            f"What ends trials that are worse than others after {GRACE_ROUNDS} boosting rounds, or at milestones: "
+            "asha (successive halving), median (stopping rule), none. auto: asha where the search space sets "
+            "n_estimators and there is no second metric, else none."
         ),
     )
     metric: Metric = Field(
@@ -98,6 +137,24 @@ class TuningConfig(dg.Config):
         ),
     )
 
+    neighbour_limit: int = Field(
+        default=DEFAULT_LIMIT.rows,
+        ge=100,
+        description=(
+            "Among how many rows a resampler may look for neighbours: the fitting rows for allknn, borderline_smote, "
+            "smote_enn and one of your own, the frauds for smote. The time grows with almost the square of them."
+        ),
+    )
+    past_neighbour_limit: PastLimit = Field(
+        default=DEFAULT_LIMIT.past,
+        description=(
+            "What happens past neighbour_limit: fail, before any trial starts; or sample: fits have all frauds and a "
+            "share of the legitimate rows, drawn at random, with which that on all rows is within it, and no others. "
+            "Frauds are then more frequent than in the data, and probabilities too high; not with smote, which "
+            "samples the frauds alone and keeps all rows."
+        ),
+    )
+
     @field_validator("search_space")
     @classmethod
     def _resolvable(cls, value: str) -> str:
@@ -113,6 +170,10 @@ class TuningConfig(dg.Config):
             if self.gpus_per_trial:
                 raise ValueError("gpus_per_trial and workers_per_trial over 1 can't be had together: take CPUs, or 1")
             require_distributable(resolve_search_space(self.search_space))
+            if self.pruner in get_args(Pruner):
+                raise ValueError("a trial of several workers tells its score once, at its end: set pruner to none")
+        if self.second is not None and self.pruner in get_args(Pruner):
+            raise ValueError("trials that are weighed by two metrics can't be pruned by one: set pruner to none")
         if self.second_metric == self.metric:
             raise ValueError(f"second_metric is {self.metric}, as metric is: there is nothing to weigh")
         return self
@@ -121,6 +182,22 @@ class TuningConfig(dg.Config):
     def second(self) -> Objective | None:
         """What is weighed against the metric, if anything."""
         return None if self.second_metric == "none" else self.second_metric
+
+    def pruning(self, space: SearchSpace) -> Pruning | None:
+        """How trials of `space` are pruned; None for not at all."""
+        if self.pruner != "auto":
+            return None if self.pruner == "none" else Pruning(self.pruner)
+        if self.second is not None or self.workers_per_trial > 1:
+            return None
+        return Pruning("asha") if any("n_estimators" in params for params in space.sample(_LOOKED_AT)) else None
+
+    def identity(self) -> dict[str, Any]:
+        """What of it decides the results, and so which experiment it is: not how trials are run."""
+        return self.model_dump(exclude=set(_HOW_TRIALS_RUN))
+
+    def limit(self) -> NeighbourLimit:
+        """Of the rows that a resampler searches for neighbours, in trials and refits."""
+        return NeighbourLimit(self.neighbour_limit, self.past_neighbour_limit)
 
     def preference(self) -> Preference:
         """What makes a trial better than another."""
