@@ -1,8 +1,10 @@
 # make materialize   the whole graph on generated data, then where to look
 # make dev           the Dagster UI, and MLflow's beside it
 # make test          lint, types, fast and integration tests
-# make bench         the Fraud Detection Handbook's protocol, five seeds: half an hour or more
-# make bench-article  the whole process against the script that it replaces: ten minutes
+# make bench         what speed and search are worth, each figure against another side: three quarters of an hour
+# make bench-handbook  the Fraud Detection Handbook's protocol, five seeds: half an hour or more
+# make bench-growth  what a row costs from 50,000 to 1,750,000 rows, in seconds and memory: a quarter of an hour
+# make faults        searches that are broken at random moments, 200 times: two hours
 # make honesty       holdout intervals against fresh data, twenty repetitions
 # make lock          resolve the dependencies anew
 
@@ -15,7 +17,7 @@ export DAGSTER_HOME ?= $(HOME_FOLDER)/dagster_home
 
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: materialize dev test lint types test-fast test-integration bench bench-article honesty lock clean
+.PHONY: materialize dev test lint types test-fast test-integration bench bench-handbook bench-growth faults honesty lock clean
 
 .venv/runtime: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed: make PYTHON=python3.11"'
@@ -26,6 +28,10 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .venv/development: .venv/runtime requirements-dev.lock
 	$(INSTALL) --require-hashes -r requirements-dev.lock
+	touch $@
+
+.venv/bench: .venv/development requirements-bench.lock
+	$(INSTALL) --require-hashes -r requirements-bench.lock
 	touch $@
 
 $(DAGSTER_HOME)/dagster.yaml: deploy/dagster.yaml
@@ -56,19 +62,29 @@ types: .venv/development
 test-fast: .venv/development
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto -m "not integration"
 
+# Most of their time is waiting for processes that start; a file's servers and Ray are started once.
 test-integration: .venv/development
-	$(BIN)/pytest -q -m integration
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "integration and not cluster"
+	$(BIN)/pytest -q -m cluster
 
-bench: .venv/runtime
+# A part of it: make bench BENCH="-k overhead"; the options are in benchmarks/README.md.
+bench: .venv/bench
+	$(BIN)/pytest benchmarks -o python_files='bench_*.py' --benchmark-only --benchmark-columns=median,rounds $(BENCH)
+
+bench-handbook: .venv/runtime
 	$(BIN)/python benchmarks/handbook.py
 
-bench-article: .venv/runtime
-	$(BIN)/python benchmarks/article.py
+bench-growth: .venv/runtime
+	$(BIN)/python -m benchmarks.growth
+
+# Fewer of them: make faults FAULTS="--kills 20 --storage folder".
+faults: .venv/development
+	$(BIN)/python -m tests.faults.run $(FAULTS)
 
 honesty: .venv/runtime
 	$(BIN)/python benchmarks/honesty.py
 
-# requirements-dev.lock agrees with requirements.lock on everything that both have. Extras stay in: without them pip takes
+# Each lock file agrees with the ones before it on everything that both have. Extras stay in: without them pip takes
 # gql[requests] for something that has no pinned version.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-emit-index-url --no-header \
 	--python-version 3.11 pyproject.toml
@@ -76,7 +92,9 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-stri
 lock: .venv/runtime
 	$(INSTALL) uv
 	$(COMPILE) --extra build -o requirements.lock
-	$(COMPILE) --extra build --extra dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) --extra build --extra kuberay -c requirements.lock -o requirements-kuberay.lock
+	$(COMPILE) --extra build --extra dev -c requirements-kuberay.lock -o requirements-dev.lock
+	$(COMPILE) --extra build --extra dev --extra bench -c requirements-dev.lock -o requirements-bench.lock
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
