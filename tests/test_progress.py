@@ -51,6 +51,14 @@ def test_a_failed_trial_is_told_with_its_error_in_one_line_and_counts(caplog: py
     assert "0 left" in finished
 
 
+def test_a_pruned_trial_says_where_and_is_never_the_best(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    progress = ProgressLog(logging.getLogger("test"), "f1", 2)
+    progress.trial_ended(TrialRecord("a", PARAMS, "pruned", {"f1": 0.9, "rounds": 50}))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "trial 1/2 smote-dart-a: pruned after 50 rounds, f1 0.9000; none has finished; 1 left" in line
+
+
 def test_the_rate_counts_from_the_first_trial_and_not_from_connecting(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,8 @@ def workplace(folder: Path, **environment: str) -> Iterator[Workplace]:
         "HOME": str(home),
         "DAGSTER_HOME": str(home / "dagster"),
         "RAY_TMPDIR": str(ray_folder),
+        # The code that these tests stand beside, whatever is installed.
+        "PYTHONPATH": str(REPOSITORY),
         "no_proxy": "127.0.0.1,localhost",
     }
     clean = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}

@@ -29,7 +29,7 @@ from tests.integration.transactions import ROLES, transactions
 from tests.ml.tables import dataset_of
 from tests.servers import S3Server, free_ports
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.cluster]
 
 # XGBoost's defaults, and the search's own start.
 TRIALS = 2
@@ -112,9 +112,9 @@ def tuned(seaweedfs: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
         start = ["ray", "start", "--block", "--num-cpus=1", "--node-ip-address=127.0.0.1", "--disable-usage-stats"]
         of_head = [f"--port={port}", "--include-dashboard=false", f"--temp-dir={home.ray_folder}"]
         try:
-            for options in (["--head", *of_head], [f"--address={address}"]):
+            for number, options in enumerate((["--head", *of_head], [f"--address={address}"]), 1):
                 machines.append(home.start(*start, *options))
-                _await_machines(home, address)
+                _await_machines(home, address, number)
             finished = place.materialize(",".join(ASSETS[:4]), CONFIG)
             yield Tuned(place, home, address, finished, seaweedfs, bucket)
         finally:
@@ -124,10 +124,10 @@ def tuned(seaweedfs: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
                 machine.wait(60)
 
 
-def _await_machines(home: Workplace, address: str) -> None:
+def _await_machines(home: Workplace, address: str, number: int) -> None:
     deadline = time.monotonic() + 60
-    while home.run("ray", "status", "--address", address).code != 0:
-        assert time.monotonic() < deadline, "the cluster doesn't answer"
+    while f"/{number}.0 CPU" not in home.run("ray", "status", "--address", address).log:
+        assert time.monotonic() < deadline, f"machine {number} doesn't join"
 
 
 def test_every_trial_is_fitted_on_both_machines(tuned: Tuned) -> None:

@@ -134,7 +134,7 @@ def test_everything_is_stored_in_one_folder(graph: Materialized) -> None:
     assert not list(graph.place.folder.parent.rglob("mlruns"))
     info = read_info(pq.read_table(graph.storage / "assets" / "tuning_results.parquet"))
     assert [entry.name for entry in (graph.storage / "tune").iterdir()] == [info["experiment"]]
-    assert len(list((graph.storage / "tune").glob("*/*/result.json"))) == TRIALS
+    assert len(list((graph.storage / "tune").glob("*/attempt-1/*/result.json"))) == TRIALS
 
 
 def test_no_process_outlives_the_command(graph: Materialized) -> None:

@@ -101,7 +101,7 @@ def test_everything_that_the_graph_stores_is_in_the_bucket(graph: Materialized) 
     tune = {key for key in keys if key.startswith(f"{folder}/")}
     assert keys == {"raw/transactions/article.csv"} | values | tune
     assert len([key for key in tune if key.endswith("/result.json")]) == TRIALS
-    assert any(key.startswith(f"{folder}/experiment_state") for key in tune)
+    assert any(key.startswith(f"{folder}/attempt-1/experiment_state") for key in tune)
     assert list(graph.place.folder.iterdir()) == []
 
 

@@ -24,10 +24,26 @@ def config(work: Path, **tuning: Any) -> dict[str, Any]:
     }
 
 
-def test_a_space_that_raises_fails_tuning_with_its_error_and_the_parent_with_it(
+def in_the_search(statement: str) -> str:
+    """Of a space: what it does when the search asks, but not when it is looked at before."""
+    asked = "not isinstance(trial.study.sampler, RandomSampler)"
+    return f"from optuna.samplers import RandomSampler\nif {asked}: {statement}"
+
+
+def test_a_space_that_raises_when_looked_at_fails_tuning_before_mlflow_has_a_run(
     work: Path, embedded_mlflow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raising = space(work, monkeypatch, "raise RuntimeError('no suggestion today')")
+    run = materialize(config(work, search_space=raising))
+    assert "no suggestion today" in run.messages["tuning_results"]
+    assert run.materialized == ["raw_dataset", "dataset_split"]
+    assert mlflow_runs(embedded_mlflow) == []
+
+
+def test_a_space_that_raises_fails_tuning_with_its_error_and_the_parent_with_it(
+    work: Path, embedded_mlflow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raising = space(work, monkeypatch, in_the_search("raise RuntimeError('no suggestion today')"))
     run = materialize(config(work, search_space=raising))
     assert not run.success
     assert "no suggestion today" in run.messages["tuning_results"]
@@ -117,9 +133,8 @@ def test_a_tuning_that_is_interrupted_is_killed_and_not_failed(
     work: Path, embedded_mlflow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What Dagster raises in a step that is terminated, raised in the middle of a study."""
-    interrupting = space(
-        work, monkeypatch, "import dagster\nif trial.number == 2: raise dagster.DagsterExecutionInterruptedError()"
-    )
+    raising = "import dagster\n    if trial.number == 2: raise dagster.DagsterExecutionInterruptedError()"
+    interrupting = space(work, monkeypatch, in_the_search(f"\n    {raising}"))
     run = materialize(config(work, search_space=interrupting))
     assert "DagsterExecutionInterruptedError" in run.messages["tuning_results"]
     parent, children = the_study(embedded_mlflow)

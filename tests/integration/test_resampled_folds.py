@@ -27,12 +27,12 @@ def study() -> StudyData:
 def actor_and_ask(study: StudyData, memory_bytes: float) -> tuple[Any, Ask]:
     import ray
 
-    from fraud_assets.resources.trial_worker import ResampledFolds
+    from fraud_assets.resources.shared_work import SharedWork
 
-    actor = ray.remote(ResampledFolds).options(num_cpus=0).remote([ray.put(study)], memory_bytes)
+    actor = ray.remote(SharedWork).options(num_cpus=0, max_concurrency=8).remote(study, memory_bytes, 0)
 
     def ask(fold: int, resampler: Resampler) -> Resampled:
-        value: Resampled = ray.get(ray.get(actor.of.remote(fold, resampler))[0])
+        value: Resampled = ray.get(ray.get(actor.resampled.remote(fold, resampler))[0])
         return value
 
     return actor, ask
@@ -48,8 +48,8 @@ def test_a_fold_is_resampled_once_for_all_who_ask(study: StudyData) -> None:
     import ray
 
     actor, ask = actor_and_ask(study, 1e9)
-    first, again = (ray.get(actor.of.remote(0, SMOTE))[0] for _ in range(2))
-    assert first == again
+    questions = [actor.resampled.remote(0, SMOTE) for _ in range(6)]
+    assert len({reference for (reference,) in ray.get(questions)}) == 1
     assert_equal(ask(0, SMOTE), study.resample(0, SMOTE, 1))
     assert ask(1, SMOTE).kept.shape == study.folds[1][0].shape
     assert ray.get(actor.kept.remote()) == [(0, SMOTE), (1, SMOTE)]
@@ -64,9 +64,7 @@ def test_what_passes_the_bound_goes_oldest_first_and_is_resampled_again_alike(st
     for _ in range(2):
         for fold in range(2):
             assert_equal(ask(fold, SMOTE), values[fold])
-    # Sizes are known when a value is there: the next question makes room.
-    ask(0, UNDER)
-    assert (0, SMOTE) not in ray.get(actor.kept.remote())
+            assert ray.get(actor.kept.remote()) == [(fold, SMOTE)]
     assert_equal(ask(0, SMOTE), values[0])
 
 
@@ -81,6 +79,12 @@ def test_resampling_that_fails_tells_every_trial_why_and_spoils_no_other(study: 
 def test_resampling_has_all_cores_of_its_machine() -> None:
     import ray
 
-    from fraud_assets.resources.trial_worker import cpus_of_this_node
+    def threads() -> tuple[int, set[int]]:
+        from threadpoolctl import threadpool_info
 
-    assert ray.get(ray.remote(num_cpus=0)(cpus_of_this_node).remote()) == 2
+        from fraud_assets.resources.shared_work import all_cores
+
+        with all_cores() as cores:
+            return cores, {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"}
+
+    assert ray.get(ray.remote(num_cpus=0)(threads).remote()) == (2, {2})

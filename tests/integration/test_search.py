@@ -59,7 +59,7 @@ def test_the_model_averages_the_trials_that_the_grid_says_it_does(
     dataset = Dataset.from_arrow(stored(work, "raw_dataset"))
     study = StudyData.prepare(dataset, Split.from_arrow(stored(work, "dataset_split"), dataset), SEED)
     folder = storage / "tune" / best["experiment"]
-    files = {trial: next(folder.glob(f"{trial}/checkpoint_*/out_of_fold.npy")) for trial in members}
+    files = {trial: next(folder.glob(f"attempt-1/{trial}/checkpoint_*/out_of_fold.npy")) for trial in members}
     ends = np.cumsum([len(validate) for _, validate in study.folds])[:-1]
     parts = [np.split(np.load(file), ends) for file in files.values()]
     averaged = [average(fold, list(members.values())) for fold in zip(*parts, strict=True)]
@@ -140,3 +140,46 @@ def test_trials_that_the_time_budget_ends_are_told_with_their_configuration_and_
     parent, children = the_study(embedded_mlflow)
     assert parent.info.status == "FINISHED"
     assert {child.info.status for child in children} == {"FINISHED", "KILLED"}
+
+
+def test_a_configuration_that_was_scored_is_not_fitted_again(
+    work: Path, embedded_mlflow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = "return {'n_estimators': 20, 'booster': ('gbtree', 'dart')[trial.number % 2]}"
+    run = materialize(config(work, trials=6, search_space=space(work, monkeypatch, body), max_concurrent=1), ASSETS[:4])
+    assert run.success, run.log
+    grid = grid_of(work)
+    assert grid["status"].tolist() == ["finished"] * 6
+    # dart without dropout is gbtree, too; two fits never take equally long.
+    assert {json.loads(params)["booster"] for params in grid["params"]} == {"gbtree", "dart"}
+    assert grid["fit_seconds"].nunique() == 1
+    assert grid["average_precision"].nunique() == 1
+    folder = work / ".fraud_assets" / "tune"
+    assert len({np.load(file).tobytes() for file in folder.rglob("out_of_fold.npy")}) == 1
+    assert len(list(folder.rglob("out_of_fold.npy"))) == 6
+
+
+def test_a_trial_that_is_worse_than_others_on_the_way_is_not_fitted_to_its_end(
+    work: Path, embedded_mlflow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Every second trial can't split anything: each row has the same probability.
+    body = "return {'n_estimators': 200, 'max_depth': 3, 'gamma': 1e9 * (trial.number % 2)}"
+    wanted = config(work, trials=6, search_space=space(work, monkeypatch, body), max_concurrent=1, members=4)
+    run = materialize(wanted, ASSETS[:4])
+    assert run.success, run.log
+    grid, best = grid_of(work), stored_json(work / ".fraud_assets", "best_params")
+
+    assert grid["status"].tolist() == ["finished", "pruned"] * 3
+    pruned = grid[grid["status"] == "pruned"]
+    assert (pruned["rounds"] == 50).all()
+    assert pruned["average_precision"].max() < grid["average_precision"].max()
+    assert {m["trial_id"] for m in best["members"]}.isdisjoint(pruned["trial_id"])
+    _, children = the_study(embedded_mlflow)
+    assert {child.info.status for child in children} == {"FINISHED"}
+    tagged = {child.info.run_id for child in children if child.data.tags.get("pruned") == "true"}
+    assert tagged == set(pruned["mlflow_run_id"])
+    assert all(child.data.metrics["rounds"] == 50 for child in children if child.info.run_id in tagged)
+
+    run = materialize({**wanted, "tuning_results": {**wanted["tuning_results"], "pruner": "none"}}, ASSETS[2:3])
+    assert run.success, run.log
+    assert (grid_of(work)["status"] == "finished").all()
