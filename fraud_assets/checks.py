@@ -46,11 +46,19 @@ OVERFIT = dg.AssetCheckSpec(
     asset="fraud_model",
     description="The metric that was tuned is not much worse on the holdout than on the validation folds.",
 )
+CHALLENGER_WON = dg.AssetCheckSpec(
+    "challenger_won",
+    asset="champion_model",
+    description="The newest model is the champion: it was the first, or surely better than the one before.",
+)
 CALIBRATION = dg.AssetCheckSpec(
     "calibration",
     asset="fraud_model",
     description="Predicted probabilities are better than the prevalence as everybody's probability (Brier score).",
 )
+
+# What has not passed these is not promoted.
+GATES = (COPIES, ENTITIES, SIGNAL)
 
 
 def of_leakage(report: LeakageReport) -> dg.AssetCheckResult:
@@ -101,7 +109,7 @@ def of_model(
 ) -> list[dg.AssetCheckResult]:
     """Whether the holdout shows a signal, as much of it as the tuning promised, and honest probabilities.
 
-    None of them blocks: the model stands, and bears its verdict. Without a signal it is not to be promoted.
+    None of them blocks: the model stands, and bears its verdict. Without a signal it is not promoted.
     """
     precision = judgement.metrics["average_precision"]
     worse, spread = _lost(judgement, metric, validation)
@@ -151,6 +159,13 @@ def of_model(
             },
         ),
     ]
+
+
+def of_challenge(won: bool, reason: str) -> dg.AssetCheckResult:
+    """Whether the newest model is the champion; that it is not is no fault, but the reason is worth reading."""
+    return dg.AssetCheckResult(
+        check_name=CHALLENGER_WON.name, passed=won, severity=dg.AssetCheckSeverity.WARN, description=reason
+    )
 
 
 def _lost(judgement: Judgement, metric: Metric, validation: Mapping[str, float]) -> tuple[float, float]:

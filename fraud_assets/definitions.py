@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from fraud_assets.assets import dataset, model, tuning
+from fraud_assets.assets import champion, dataset, model, tuning
 from fraud_assets.automation import mlflow_after_cancel, mlflow_after_failure, new_data_sensor, retune_job
 from fraud_assets.executor import step_executor
 from fraud_assets.io_manager import JsonIOManager, ParquetIOManager
@@ -13,7 +13,7 @@ from fraud_assets.resources.ray_tune import RayTune
 object_store = ObjectStore.configure_at_launch()
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([dataset, tuning, model]),
+    assets=dg.load_assets_from_modules([dataset, tuning, model, champion]),
     jobs=[retune_job],
     sensors=[new_data_sensor, mlflow_after_failure, mlflow_after_cancel],
     executor=step_executor,

@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from fraud_assets.assets.tuning_config import TuningConfig
+from fraud_assets.ml.evaluate import Metric
 from fraud_assets.ml.schema import DataError, DatasetSpec
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
 from fraud_assets.resources.object_store import ObjectStore
@@ -130,6 +131,11 @@ class DatasetSplitConfig(dg.Config):
 class FraudModelConfig(dg.Config):
     """The final fit."""
 
+    tuned_on: Literal["this_data", "earlier_data"] = Field(
+        default="this_data",
+        description="Whether the best parameters have to come from this very data, or stand for newer data too; the "
+        "threshold is chosen anew then, on its validation folds.",
+    )
     refit_on_all: bool = Field(
         default=True,
         description="Whether the logged model is fitted on all rows, the holdout included, after it was judged.",
@@ -143,12 +149,34 @@ class FraudModelConfig(dg.Config):
     )
 
 
+class ChampionModelConfig(dg.Config):
+    """When the new model takes the champion's place."""
+
+    metric: Literal["tuned", Metric] = Field(
+        default="tuned", description="The metric that decides; tuned: the one that the parameters were tuned for."
+    )
+    min_gain: float = Field(
+        default=0.0,
+        ge=0,
+        description="The new model has to be better by more than this, in the metric's unit, and surely: the paired "
+        "bootstrap interval of its gain lies above zero.",
+    )
+    resamples: int = Field(default=1000, ge=200, le=100_000, description="Resamples of that bootstrap.")
+    version: int | None = Field(
+        default=None,
+        ge=1,
+        description="Give the alias to this version of the registered model instead, whatever a comparison would say: "
+        "a rollback.",
+    )
+
+
 # Asset name -> its config, resource name -> its own.
 CONFIGS: dict[str, type[dg.Config]] = {
     "raw_dataset": RawDatasetConfig,
     "dataset_split": DatasetSplitConfig,
     "tuning_results": TuningConfig,
     "fraud_model": FraudModelConfig,
+    "champion_model": ChampionModelConfig,
 }
 RESOURCES: dict[str, type[dg.ConfigurableResource[Any]]] = {
     "object_store": ObjectStore,

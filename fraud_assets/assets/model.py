@@ -1,6 +1,7 @@
 """The model: judged without the holdout, refitted on everything, logged."""
 
 import os
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
 
@@ -17,6 +18,7 @@ from fraud_assets.ml.judgement import Judgement
 from fraud_assets.ml.schema import DataError, Dataset
 from fraud_assets.ml.scoring import Scoring
 from fraud_assets.resources.mlflow_tracking import MlflowTracking, ParentRun
+from fraud_assets.resources.object_store import ObjectStore
 
 _EXAMPLE_ROWS = 5
 
@@ -25,7 +27,7 @@ _EXAMPLE_ROWS = 5
     io_manager_key="json",
     group_name="fraud",
     kinds={"xgboost", "mlflow"},
-    code_version="3",
+    code_version="4",
     check_specs=[checks.SIGNAL, checks.OVERFIT, checks.CALIBRATION],
 )
 def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
@@ -34,26 +36,34 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
     raw_dataset: pa.Table,
     dataset_split: pa.Table,
     best_params: dict[str, Any],
+    object_store: ObjectStore,
     mlflow: MlflowTracking,
 ):
     """The best trials' average, judged on the holdout by a fit without it, then fitted on all rows and logged."""
     from fraud_assets.ml.estimator import Member
-    from fraud_assets.ml.final_model import build_final_model, describe_model
+    from fraud_assets.ml.final_model import build_final_model, describe_model, for_other_data
     from fraud_assets.ml.model_plots import model_figures
     from fraud_assets.ml.neighbour_limit import NeighbourLimit
     from fraud_assets.ml.split import Split
+    from fraud_assets.resources.contenders import ContenderFolder
     from fraud_assets.resources.mlflow_model import log_model
 
     validate_run_config(context)
     dataset = Dataset.from_arrow(raw_dataset)
     split = Split.from_arrow(dataset_split, dataset)
-    if best_params["data_version"] != dataset.version:
+    tuned_version = best_params["data_version"]
+    retrained = tuned_version != dataset.version
+    if retrained and config.tuned_on == "this_data":
         raise DataError(
-            f"best_params was tuned on data version {best_params['data_version']}, but raw_dataset is now "
-            f"{dataset.version}: materialize tuning_results and best_params again"
+            f"best_params was tuned on data version {tuned_version}, but raw_dataset is now {dataset.version}: "
+            "materialize tuning_results and best_params again, or set tuned_on to earlier_data, as retrain_job does"
         )
-    tags = {"fraud_model.dagster_run_id": context.run.run_id}
-    with mlflow.parent_run(best_params["mlflow_parent_run_id"], tags=tags) as parent:
+    threads = os.cpu_count() or 1
+    limit = NeighbourLimit(**best_params["neighbour_limit"])
+    with _mlflow_run(context, mlflow, best_params["mlflow_parent_run_id"], dataset, retrained=retrained) as parent:
+        if retrained:
+            context.log.info(f"parameters of data version {tuned_version} stand; their threshold is chosen anew")
+            best_params = for_other_data(best_params, dataset, split, limit, threads)
         model = build_final_model(
             dataset,
             split,
@@ -61,9 +71,9 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
             Scoring.from_dict(best_params["scoring"]),
             threshold=best_params["threshold"],
             seed=best_params["seed"],
-            threads=os.cpu_count() or 1,
-            limit=NeighbourLimit(**best_params["neighbour_limit"]),
-            **config.model_dump(),
+            threads=threads,
+            limit=limit,
+            **config.model_dump(exclude={"tuned_on"}),
         )
         judgement, classifier = model.judgement, model.classifier
         precision = judgement.metrics["average_precision"]
@@ -104,12 +114,19 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
         ).render()
         parent.log_files({**plots, "model_card.md": card.encode()})
         parent.client.update_model_version(mlflow.registered_model, str(version), card)
+        contender = ContenderFolder.of(object_store, mlflow.registered_model, version)
+        contender.save(model.judged, dataset, split, parent.run_id)
     value = {
         "model_uri": logged.model_uri,
         "registered_model": mlflow.registered_model,
         "version": version,
         "verdict": verdict,
-        "mlflow_parent_run_id": parent.run_id,
+        "metric": best_params["metric"],
+        "scoring": best_params["scoring"],
+        "mlflow_parent_run_id": best_params["mlflow_parent_run_id"],
+        "mlflow_run_id": parent.run_id,
+        "mlflow_url": parent.url,
+        "tuned_on": tuned_version,
         "data_version": dataset.version,
         "fitted_on": fitted_on,
         "threshold": classifier.threshold,
@@ -122,7 +139,8 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
         metadata={
             "model": f"models:/{mlflow.registered_model}/{version}",
             "verdict": verdict,
-            "MLflow parent run": parent.url or parent.run_id,
+            "MLflow run" if retrained else "MLflow parent run": parent.url or parent.run_id,
+            "parameters": f"tuned on data version {tuned_version}" + (", fitted on newer data" if retrained else ""),
             "which number belongs to which fit": (
                 f"The holdout's metrics are those of a fit on {model.judged_rows} rows without the holdout, judged on "
                 f"its {judgement.rows}. The logged model is fitted on {fitted_on}."
@@ -137,6 +155,17 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
         },
         check_results=checks.of_model(judgement, model.calibration, best_params["metric"], best_params["metrics"]),
     )
+
+
+def _mlflow_run(
+    context: dg.AssetExecutionContext, mlflow: MlflowTracking, parent_id: str, dataset: Dataset, *, retrained: bool
+) -> AbstractContextManager[ParentRun]:
+    """The run of the tuning; where its parameters are used for other data, a child of it, as it has a model already."""
+    tags = {"fraud_model.dagster_run_id": context.run.run_id}
+    if not retrained:
+        return mlflow.parent_run(parent_id, tags=tags)
+    own = {"mlflow.parentRunId": parent_id, "data_version": dataset.version, "dagster_asset": "fraud_model"}
+    return mlflow.parent_run(name=f"retrained-{dataset.version}", tags={**tags, **own})
 
 
 def _log_run(parent: ParentRun, dataset: Dataset, best_params: dict[str, Any], judgement: Judgement) -> None:

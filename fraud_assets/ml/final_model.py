@@ -31,6 +31,7 @@ class FinalModel:
 
     Attributes:
         classifier: the model that is logged.
+        judged: the fit without the holdout that the holdout has judged.
         holdout: the holdout's rows with the probabilities of a fit that did not see them.
         baselines: what the baselines say of the same rows.
         judgement: metrics with intervals, and the gain over the baselines.
@@ -39,6 +40,7 @@ class FinalModel:
     """
 
     classifier: FraudClassifier
+    judged: FraudClassifier
     holdout: ScoredRows
     baselines: dict[str, np.ndarray]
     judgement: Judgement
@@ -119,12 +121,37 @@ def build_final_model(
     )
     return FinalModel(
         classifier=fit(np.arange(len(dataset))) if refit_on_all else judged,
+        judged=judged,
         holdout=holdout,
         baselines=baselines,
         judgement=judgement,
         calibration=summarize_calibration(holdout.y, holdout.probability),
         judged_rows=len(split.judged_fit),
     )
+
+
+def for_other_data(
+    best_params: Mapping[str, Any], dataset: Dataset, split: Split, limit: NeighbourLimit, threads: int
+) -> dict[str, Any]:
+    """The value of `best_params` for data that it was not tuned on: its members stand.
+
+    Threshold and validation metrics are those of the members' out-of-fold predictions in this split.
+
+    Raises:
+        DataError: a fold lacks what a metric or the threshold's policy needs, or a resampler does.
+    """
+    study = StudyData.prepare(dataset, split, best_params["seed"], Scoring.from_dict(best_params["scoring"]), limit)
+    members = [Member(member["params"], member["weight"]) for member in best_params["members"]]
+    report = study.report(averaged_out_of_fold(members, study, threads))
+    metric = best_params["metric"]
+    return {
+        **best_params,
+        "threshold": report["threshold"],
+        "score": report[metric],
+        "score_std": report[f"{metric}_std"],
+        "metrics": report,
+        "data_version": dataset.version,
+    }
 
 
 def averaged_out_of_fold(members: Sequence[Member], study: StudyData, threads: int) -> list[np.ndarray]:

@@ -107,6 +107,11 @@ class Split:
         """Row ids that some fold fits or validates on; none of them is in the holdout."""
         return np.flatnonzero(np.isin(self.roles, _fold_names(self.roles)) | self.fits[:, :-1].any(axis=1))
 
+    @property
+    def seen(self) -> np.ndarray:
+        """Row ids that the judged model was fitted on, or that its parameters and threshold were chosen on."""
+        return np.union1d(self.tuning, self.judged_fit)
+
     def folds(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """(fitting row ids, validating row ids) of each fold; the holdout is in none of them."""
         return [

@@ -54,19 +54,30 @@ class Lease:
         self._renewed = 0.0
 
     @contextmanager
-    def held(self, run_id: str, *, is_over: Callable[[str], bool] = lambda run_id: False) -> Iterator["Lease"]:
+    def held(
+        self, run_id: str, *, is_over: Callable[[str], bool] = lambda run_id: False, wait_s: float = 0.0
+    ) -> Iterator["Lease"]:
         """Hold the lease inside, on behalf of a Dagster run.
 
         Args:
             run_id: the Dagster run.
             is_over: whether another one is known to have ended: its claim is nobody's after three renewals missed.
+            wait_s: for so long its holder is waited for.
 
         Raises:
             LeaseTakenError: somebody else holds it. Where its holder doesn't renew it, this takes until it is stale.
             StorageError: the storage refused it.
         """
         owner = Owner.this_process(run_id)
-        claim = self._take(owner, is_over)
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                claim = self._take(owner, is_over)
+                break
+            except LeaseTakenError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(uniform(0.5, 2.5))
         stop = threading.Event()
         thread = threading.Thread(target=self._keep, args=(claim, owner, stop), name="lease", daemon=True)
         thread.start()
@@ -105,8 +116,8 @@ class Lease:
             time.sleep(uniform(0.5, 2.5))
         assert other is not None
         raise LeaseTakenError(
-            f"Dagster run {other.owner.run_id} (process {other.owner.pid} on {other.owner.host}) works on the same "
-            f"experiment, in {self._folder}: wait for its end, or terminate it"
+            f"Dagster run {other.owner.run_id} (process {other.owner.pid} on {other.owner.host}) works in "
+            f"{self._folder} too: wait for its end, or terminate it"
         )
 
     def _other(self, claim: str, owner: Owner, is_over: Callable[[str], bool]) -> "_Claim | None":

@@ -28,8 +28,9 @@ def owner_tag(owner: Owner) -> dict[str, str]:
 def end_abandoned(client: "MlflowClient", experiment_id: str, ended_as: EndedAs) -> list[str]:
     """End the parents and children of an experiment that are RUNNING, while their owner has died or ended.
 
-    A parent gets the status that its owner's Dagster run came to, or FAILED where its process has died without one; a
-    child is KILLED, as its trial was. A run that nobody of ours made is left alone, and so is one whose owner may live.
+    A run with an owner, which is a parent or the child of a model that was fitted again, gets the status that the
+    owner's Dagster run came to, or FAILED where its process has died without one. The child of a trial is KILLED, as
+    its trial was. A run that nobody of ours made is left alone, and so is one whose owner may live.
 
     Returns:
         The ids of the runs that were ended.
@@ -40,11 +41,11 @@ def end_abandoned(client: "MlflowClient", experiment_id: str, ended_as: EndedAs)
     running = list(_running(client, experiment_id))
     ended: dict[str, str] = {}
     for run in running:
-        if _PARENT not in run.data.tags and (status := _ended_as(run, ended_as)) is not None:
+        if (status := _ended_as(run, ended_as)) is not None:
             ended[run.info.run_id] = status
     for run in running:
         parent = run.data.tags.get(_PARENT)
-        if parent is not None and (parent in ended or _is_orphan(client, parent)):
+        if parent is not None and OWNER_TAG not in run.data.tags and (parent in ended or _is_orphan(client, parent)):
             ended[run.info.run_id] = "KILLED"
     # Children first: as long as their parent is RUNNING, a next time finds them by it.
     for run_id, status in reversed(ended.items()):
@@ -63,7 +64,7 @@ def _running(client: "MlflowClient", experiment_id: str) -> "Iterator[Run]":
 
 
 def _ended_as(run: "Run", ended_as: EndedAs) -> str | None:
-    """What a RUNNING parent should say; None where it may be right."""
+    """What a RUNNING run should say; None where it may be right, or has no owner."""
     tag = run.data.tags.get(OWNER_TAG)
     if tag is None:
         return None

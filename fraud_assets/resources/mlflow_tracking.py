@@ -18,6 +18,7 @@ from fraud_assets.ml.uri import without_credentials
 from fraud_assets.resources.interrupts import RunDiedError, ended_with_the_run
 from fraud_assets.resources.mlflow_abandoned import end_abandoned, owner_tag
 from fraud_assets.resources.mlflow_children import ChildRuns
+from fraud_assets.resources.model_registry import ModelRegistry
 from fraud_assets.resources.object_store import DEFAULT_FOLDER
 from fraud_assets.resources.owner import Owner
 
@@ -168,6 +169,12 @@ class MlflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
                 parent.client.update_run(parent.run_id, name=name or before.info.run_name)
                 parent.set_tags({_DAGSTER_RUN_ID: before.data.tags.get(_DAGSTER_RUN_ID, ""), **given})
             yield parent
+
+    def registry(self, name: str | None = None) -> ModelRegistry:
+        """A registered model, by default ours."""
+        import mlflow
+
+        return ModelRegistry(mlflow.MlflowClient(self.uri), name or self.registered_model)
 
     def end_abandoned(self, instance: dg.DagsterInstance) -> list[str]:
         """End what says RUNNING though its Dagster run, or the process that worked on it, has ended.

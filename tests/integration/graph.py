@@ -21,7 +21,7 @@ from fraud_assets.definitions import defs
 from tests.servers import REPOSITORY
 
 SEVEN = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "average_precision")
-ASSETS = ("raw_dataset", "dataset_split", "tuning_results", "best_params", "fraud_model")
+ASSETS = ("raw_dataset", "dataset_split", "tuning_results", "best_params", "fraud_model", "champion_model")
 EXPERIMENT = "fraud_assets"
 
 # What the session that runs the tests may have set for itself.
