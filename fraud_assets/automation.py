@@ -1,40 +1,88 @@
-"""What starts a run when nobody is there: jobs and sensors."""
+"""What starts a run when nobody is there: jobs, a schedule, sensors."""
 
 import dagster as dg
 
 from fraud_assets.assets.config import RawDatasetConfig
-from fraud_assets.assets.dataset import dataset_location
-from fraud_assets.ml.identity import digest
-from fraud_assets.ml.ingest.objects import list_objects
-from fraud_assets.ml.schema import DataError
+from fraud_assets.assets.dataset import dataset_source
+from fraud_assets.object_watch import ObjectWatch
+from fraud_assets.resources.inventory import Inventory
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
-from fraud_assets.resources.object_store import ObjectStore, explain_errors
+from fraud_assets.resources.new_data_policy import NewDataPolicy
+from fraud_assets.resources.object_store import Location, ObjectStore, locate
+
+_DATA = ("raw_dataset", "dataset_split")
+_MODEL = ("fraud_model", "champion_model")
 
 retune_job = dg.define_asset_job(
     "retune_job",
-    selection=dg.AssetSelection.groups("fraud"),
-    description="Read the data, split it, tune, and log the best model.",
+    selection=[*_DATA, "tuning_results", "best_params", *_MODEL],
+    description="Read the data, split it, tune, log the best model, and promote it if it is surely better.",
+)
+retrain_job = dg.define_asset_job(
+    "retrain_job",
+    selection=[*_DATA, *_MODEL],
+    config={"ops": {"fraud_model": {"config": {"tuned_on": "earlier_data"}}}},
+    description="The best parameters stand: fit and judge them on the data as it is now, and promote the model if it "
+    "is surely better.",
+)
+check_drift_job = dg.define_asset_job(
+    "check_drift_job",
+    selection=["raw_dataset"],
+    description="Read the data and compare it with what the champion was trained on.",
+)
+_JOBS = {"retune": retune_job, "retrain": retrain_job, "check_drift": check_drift_job}
+
+weekly_retune = dg.ScheduleDefinition(
+    name="weekly_retune",
+    job=retune_job,
+    cron_schedule="0 3 * * 0",
+    description="A search each Sunday at 03:00, whether there is new data or not. Off until somebody starts it.",
 )
 
 
-@dg.sensor(job=retune_job, minimum_interval_seconds=60)
-def new_data_sensor(context: dg.SensorEvaluationContext, object_store: ObjectStore) -> dg.SensorResult:
-    """Retunes when the objects of FRAUD_DATASET_URI are others than at the last look.
+def _soon(location: Location) -> Location:
+    """The same place, where a server that doesn't answer is told while the tick still lasts."""
+    return locate(location.uri, attempts=2)
 
-    The run's key comes from paths, sizes and times of change, so that a sensor that lost its cursor asks for nothing
-    twice. A storage that refuses fails the tick.
+
+@dg.sensor(jobs=list(_JOBS.values()), minimum_interval_seconds=60)
+def new_data_sensor(
+    context: dg.SensorEvaluationContext, object_store: ObjectStore, new_data_policy: NewDataPolicy
+) -> dg.SensorResult:
+    """Retunes when enough new data has come to FRAUD_DATASET_URI, and nothing was written for a while.
+
+    A storage that doesn't answer is a reason to skip; one that refuses, and a data set without a label, fail the tick.
     """
-    location = dataset_location(RawDatasetConfig(), object_store)
-    try:
-        with explain_errors(location):
-            objects = list_objects(location.filesystem, location.path, location.uri)
-    except DataError as error:
-        return dg.SensorResult(skip_reason=str(error))
-    seen = digest([[found.path, found.size, found.modified] for found in objects])
-    if seen == context.cursor:
-        return dg.SensorResult(skip_reason=f"nothing new among the {len(objects)} objects of {location.uri}")
-    tags = {"dataset_uri": location.uri, "dataset_objects": str(len(objects))}
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=seen, tags=tags)], cursor=seen)
+    location, spec = dataset_source(RawDatasetConfig(), object_store)
+    watch = ObjectWatch(
+        Inventory(_soon(object_store.root).child("sensors", context.sensor_name), _soon(location), spec),
+        new_data_policy,
+        job_name=_JOBS[new_data_policy.on_new_data].name,
+        busy_jobs={job.name for job in _JOBS.values()},
+        busy_asset="tuning_results",
+    )
+    return watch.tick(context)
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    monitored_jobs=[check_drift_job],
+    request_job=retune_job,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Retunes after check_drift_job has found drift, or no champion to compare with.",
+)
+def drift_sensor(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
+    """Retunes after check_drift_job has found drift, or no champion to compare with."""
+    run = context.dagster_run
+    events = context.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    evaluations = [entry.get_dagster_event().asset_check_evaluation_data for entry in events]
+    (drift,) = (told for told in evaluations if told.check_name == "no_drift")
+    compared = bool(drift.metadata)
+    if drift.passed and compared:
+        return dg.SkipReason(f"run {run.run_id} has found no drift")
+    tags = {name: value for name, value in run.tags.items() if not name.startswith("dagster/")}
+    why = drift.description or "drift"
+    return dg.RunRequest(run_key=run.run_id, job_name=retune_job.name, tags={**tags, "drift": why[:250]})
 
 
 def _end_abandoned(context: dg.RunStatusSensorContext, mlflow: MlflowTracking) -> dg.SkipReason:

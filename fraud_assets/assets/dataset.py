@@ -65,31 +65,36 @@ def raw_dataset(  # type: ignore[no-untyped-def] # see `checks`
     )
 
 
-def dataset_location(config: RawDatasetConfig, object_store: ObjectStore) -> Location:
-    """Where the transactions are: what the user named, else the sample data's place in the storage."""
+def dataset_source(config: RawDatasetConfig, object_store: ObjectStore) -> tuple[Location, DatasetSpec]:
+    """Where the transactions are and what their columns mean; the sample data's place where no data set was named.
+
+    Raises:
+        DataError: a data set was named, but not its label.
+        StorageError: its URI can't be understood.
+    """
     uri = config.dataset_uri()
-    return object_store.child("raw") if uri is None else locate(uri)
+    return (object_store.child("raw"), _SAMPLE_SPEC) if uri is None else (locate(uri), config.spec())
 
 
 def _source(
     context: dg.AssetExecutionContext, config: RawDatasetConfig, object_store: ObjectStore
 ) -> tuple[Location, DatasetSpec]:
-    """Where the data is and what its columns mean; generates the sample data where nothing at all was named."""
+    """The source; generates the sample data where nothing at all was named."""
     if config.dataset_uri() is not None:
-        return dataset_location(config, object_store), config.spec()
+        return dataset_source(config, object_store)
     if not object_store.is_default:
         # The storage is the user's: what nobody asked for is not written there, and no model learns from it.
         raise DataError(
             "no data set is named: set `uri` of raw_dataset's config, or FRAUD_DATASET_URI. "
             "(Sample data is used only where neither a data set nor a storage is named.)"
         )
-    sample = dataset_location(config, object_store)
+    sample, spec = dataset_source(config, object_store)
     if not _has_objects(sample):
         from fraud_assets.ml.sample_data import SampleConfig, generate, write_daily_objects
 
         written = write_daily_objects(generate(SampleConfig()), sample.filesystem, sample.path)
         context.log.info(f"no data set is named: wrote sample data, {len(written)} days, to {sample.uri}")
-    return sample, _SAMPLE_SPEC
+    return sample, spec
 
 
 def _has_objects(location: Location) -> bool:

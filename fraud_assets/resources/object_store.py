@@ -15,9 +15,16 @@ from pydantic import Field
 
 DEFAULT_FOLDER = ".fraud_assets"
 
+# They outlast a restart of the server (9 s), and a wrong address is still told soon.
+_ATTEMPTS = 5
+
 
 class StorageError(Exception):
     """The storage can't be used as asked; the message names the object and the server, and says what to check."""
+
+
+class StorageAwayError(StorageError):
+    """The storage doesn't answer: it may be back soon, and nothing is wrong with keys or names."""
 
 
 class ObjectNotFoundError(StorageError):
@@ -101,10 +108,11 @@ class ObjectStore(dg.ConfigurableResource["ObjectStore"]):
         check_access(self.root)
 
 
-def locate(uri: str) -> Location:
+def locate(uri: str, *, attempts: int = _ATTEMPTS) -> Location:
     """The place that `uri` names: `s3://bucket/prefix`, `file:///folder`, or a path, absolute or relative.
 
-    Nothing is contacted. S3 keys are literal (no percent-encoding), as in the AWS command line.
+    Nothing is contacted. S3 keys are literal (no percent-encoding), as in the AWS command line. A server that doesn't
+    answer is asked so many times in all.
 
     Raises:
         StorageError: unknown scheme, no bucket, or something inside that belongs into the environment. The
@@ -115,7 +123,7 @@ def locate(uri: str) -> Location:
     if scheme == "s3":
         path = _bucket_and_key(uri)
         endpoint = s3_endpoint()
-        return Location(_s3_filesystem(endpoint), path, endpoint)
+        return Location(_s3_filesystem(endpoint, attempts), path, endpoint)
     if scheme == "file":
         path = unquote(re.sub(r"^[^:]+:(//)?", "", uri))
         if not path.startswith("/"):
@@ -163,7 +171,7 @@ def s3_endpoint() -> str | None:
     return None
 
 
-def _s3_filesystem(endpoint: str | None) -> fs.S3FileSystem:
+def _s3_filesystem(endpoint: str | None, attempts: int) -> fs.S3FileSystem:
     """A client that takes its keys from the environment by itself.
 
     A key given as an argument would be written into Tune's experiment state, which pickles the filesystem.
@@ -182,8 +190,7 @@ def _s3_filesystem(endpoint: str | None) -> fs.S3FileSystem:
         # (pyarrow's documentation says that Linux ignores the request timeout; version 25 heeds it.)
         connect_timeout=10,
         request_timeout=30,
-        # 5 attempts outlast a restart of the server (9 s), and a wrong address is still told soon.
-        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=5),
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=attempts),
     )
 
 
@@ -250,6 +257,7 @@ def explain_errors(location: Location) -> Iterator[None]:
 
     Raises:
         ObjectNotFoundError: nothing is there.
+        StorageAwayError: the server doesn't answer.
         StorageError: anything else that failed, a missing bucket included.
     """
     try:
@@ -261,7 +269,16 @@ def explain_errors(location: Location) -> Iterator[None]:
                 raise StorageError(_no_bucket(location)) from error
         raise ObjectNotFoundError(f"{location} doesn't exist") from error
     except OSError as error:
-        raise StorageError(_explanation(location, str(error))) from error
+        message = str(error)
+        if location.is_s3 and "NETWORK_CONNECTION" in message and not _NO_TLS.search(message):
+            server = location.endpoint or "AWS"
+            raise StorageAwayError(
+                f"{location}: {server} can't be reached; check AWS_ENDPOINT_URL and that it is up ({message})"
+            ) from error
+        raise StorageError(_explanation(location, message)) from error
+
+
+_NO_TLS = re.compile(r"curlCode: (35|58|59|60|66|77|80|83|91)\b")
 
 
 def _no_bucket(location: Location) -> str:
@@ -279,7 +296,7 @@ def _explanation(location: Location, message: str) -> str:
             f"{location}: access denied; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that they may use "
             f"the bucket '{location.bucket}' ({message})"
         )
-    if re.search(r"curlCode: (35|58|59|60|66|77|80|83|91)\b", message):
+    if _NO_TLS.search(message):
         return (
             f"{location}: no trusted TLS connection; check that the server speaks https, and that AWS_CA_BUNDLE names "
             f"the certificate of its authority ({message})"
@@ -289,7 +306,4 @@ def _explanation(location: Location, message: str) -> str:
             f"{location}: the server doesn't know uploads with trailing checksums, as MinIO before RELEASE.2025-01-20; "
             f"set AWS_REQUEST_CHECKSUM_CALCULATION=when_required ({message})"
         )
-    if "NETWORK_CONNECTION" in message:
-        server = location.endpoint or "AWS"
-        return f"{location}: {server} can't be reached; check AWS_ENDPOINT_URL and that it is up ({message})"
     return f"{location}: {message}"

@@ -24,7 +24,7 @@ STRONG = "return {'n_estimators': 60, 'max_depth': 3, 'eta': trial.suggest_float
 
 
 def run(raw: Path, select: Any = ASSETS, search_space: str = "", **configs: dict[str, Any]) -> Outcome:
-    config = {
+    config: dict[str, dict[str, Any]] = {
         "raw_dataset": {"uri": str(raw), **ROLES},
         "dataset_split": {"folds": 1, "holdout_fraction": 0.4},
         "tuning_results": {"trials": 2, "members": 1, "warm_start": False, "pruner": "none"},

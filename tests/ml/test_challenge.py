@@ -62,8 +62,8 @@ def test_one_that_is_the_same_does_not(good: Contender) -> None:
 
 def test_a_gain_that_may_be_luck_does_not_suffice(good: Contender) -> None:
     # One more tree: better or worse by next to nothing.
-    pair = [good, contender(n_estimators=41)]
-    results = [outcome(*pair), outcome(*pair[::-1])]
+    other = contender(n_estimators=41)
+    results = [outcome(good, other), outcome(other, good)]
     assert [result.won for result in results] == [False, False]
     assert any("no sure gain, its interval holds zero" in result.reason for result in results)
 

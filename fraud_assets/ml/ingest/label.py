@@ -32,8 +32,19 @@ def find_positive(values: Sequence[Label], wanted: Label | None) -> Label | str:
     raise ValueError(f"positive_label {shown(wanted)} is none of its values {listed(values)}")
 
 
+def fraud_values(values: Sequence[Label], wanted: Label | None) -> list[Label]:
+    """Those of `values` that mean fraud, where there may be one of the two alone, or more than two.
+
+    For counting before the data is validated; none where the values don't tell by themselves.
+    """
+    if wanted is not None:
+        equal = [value for value in values if _equal(value, wanted)]
+        return equal or [value for value in values if _alike(value, wanted)]
+    return [value for value in values if _means_fraud(value, [other for other in values if other != value])]
+
+
 def _infer(values: Sequence[Label]) -> Label:
-    candidates = [value for value in values if _means_fraud(value, [other for other in values if other != value])]
+    candidates = fraud_values(values, None)
     if len(candidates) != 1:
         raise ValueError(
             f"which of its values {listed(values)} means fraud is not obvious: name it as `positive_label`"
