@@ -12,7 +12,7 @@ from fraud_assets.ml.new_data import NewData, content, listing
 from fraud_assets.ml.schema import DataError
 from fraud_assets.resources.inventory import Inventory
 from fraud_assets.resources.new_data_policy import NewDataPolicy
-from fraud_assets.resources.object_store import StorageAwayError, explain_errors
+from fraud_assets.resources.object_store import StorageAwayError, check_access, explain_errors
 
 CONTENT_TAG = "fraud_assets/content"
 _SENSOR_TAG = "dagster/sensor_name"
@@ -85,13 +85,18 @@ class ObjectWatch:
         cursor = Cursor.parse(context.cursor)
         try:
             return self._tick(context, cursor)
-        except (StorageAwayError, DataError) as error:
+        except StorageAwayError as error:
             return _skip(cursor, str(error))
 
     def _tick(self, context: dg.SensorEvaluationContext, cursor: Cursor) -> dg.SensorResult:
         source, policy = self.inventory.source, self.policy
-        with explain_errors(source):
-            objects = list_objects(source.filesystem, source.path, source.uri)
+        try:
+            with explain_errors(source):
+                objects = list_objects(source.filesystem, source.path, source.uri)
+        except DataError as error:
+            # There is no data yet; or no such bucket, which looks the same in a listing, and is somebody's mistake.
+            check_access(source)
+            return _skip(cursor, str(error))
         cursor = _listed(cursor, objects)
         if cursor.over is not None:
             return _skip(cursor, cursor.over)
@@ -140,7 +145,7 @@ class ObjectWatch:
             for record in context.instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)
         ]
         past = time.time() - max(newest, default=0.0)
-        if past < self.policy.min_interval:
+        if 0 <= past < self.policy.min_interval:
             return f"the last run began {past:.0f} s ago, and min_interval is {self.policy.min_interval:g} s"
         return None
 
