@@ -6,16 +6,18 @@ from fraud_assets.assets import dataset, model, tuning
 from fraud_assets.automation import mlflow_after_cancel, mlflow_after_failure, new_data_sensor, retune_job
 from fraud_assets.executor import step_executor
 from fraud_assets.io_manager import JsonIOManager, ParquetIOManager
+from fraud_assets.notifications import notify_champion, notify_failure
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
 from fraud_assets.resources.object_store import ObjectStore
 from fraud_assets.resources.ray_tune import RayTune
+from fraud_assets.resources.webhook import Webhook
 
 object_store = ObjectStore.configure_at_launch()
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules([dataset, tuning, model]),
     jobs=[retune_job],
-    sensors=[new_data_sensor, mlflow_after_failure, mlflow_after_cancel],
+    sensors=[new_data_sensor, mlflow_after_failure, mlflow_after_cancel, notify_failure, notify_champion],
     executor=step_executor,
     resources={
         "object_store": object_store,
@@ -23,5 +25,6 @@ defs = dg.Definitions(
         "json": JsonIOManager(store=object_store),
         "ray": RayTune.configure_at_launch(),
         "mlflow": MlflowTracking.configure_at_launch(),
+        "webhook": Webhook(),
     },
 )
