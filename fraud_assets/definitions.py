@@ -15,10 +15,12 @@ from fraud_assets.automation import (
 )
 from fraud_assets.executor import step_executor
 from fraud_assets.io_manager import JsonIOManager, ParquetIOManager
+from fraud_assets.notifications import notify_champion, notify_failure
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
 from fraud_assets.resources.new_data_policy import NewDataPolicy
 from fraud_assets.resources.object_store import ObjectStore
 from fraud_assets.resources.ray_tune import RayTune
+from fraud_assets.resources.webhook import Webhook
 
 object_store = ObjectStore.configure_at_launch()
 
@@ -26,7 +28,14 @@ defs = dg.Definitions(
     assets=dg.load_assets_from_modules([dataset, tuning, model, champion]),
     jobs=[retune_job, retrain_job, check_drift_job],
     schedules=[weekly_retune],
-    sensors=[new_data_sensor, drift_sensor, mlflow_after_failure, mlflow_after_cancel],
+    sensors=[
+        new_data_sensor,
+        drift_sensor,
+        mlflow_after_failure,
+        mlflow_after_cancel,
+        notify_failure,
+        notify_champion,
+    ],
     executor=step_executor,
     resources={
         "object_store": object_store,
@@ -35,5 +44,6 @@ defs = dg.Definitions(
         "ray": RayTune.configure_at_launch(),
         "new_data_policy": NewDataPolicy.from_environment(),
         "mlflow": MlflowTracking.configure_at_launch(),
+        "webhook": Webhook(),
     },
 )

@@ -72,7 +72,7 @@ def champion_model(  # type: ignore[no-untyped-def] # see `checks`
         elif before != challenger:
             registry.keep_as_challenger(challenger, reason)
         champion = registry.version_of(CHAMPION)
-    decision = "kept" if promoted is None else "promoted" if before is None or promoted > before else "rolled_back"
+    decision = _decision(promoted, before, challenger)
     context.log.info(f"{decision}, champion of {name} is {_named(champion)}: {reason}")
     last = values.stored("champion_model")
     value = {
@@ -108,6 +108,12 @@ def champion_model(  # type: ignore[no-untyped-def] # see `checks`
 
 
 _ENTRY = ("at", "version", "previous", "decision", "reason", "dagster_run_id")
+
+
+def _decision(promoted: int | None, before: int | None, challenger: int) -> str:
+    if promoted is None:
+        return "unchanged" if before == challenger else "kept"
+    return "promoted" if before is None or promoted > before else "rolled_back"
 
 
 def _metric(config: ChampionModelConfig, fraud_model: Mapping[str, Any]) -> Any:
