@@ -4,6 +4,7 @@ import dagster as dg
 
 from fraud_assets.assets.config import RawDatasetConfig
 from fraud_assets.assets.dataset import dataset_source
+from fraud_assets.conditions import status_of
 from fraud_assets.object_watch import ObjectWatch
 from fraud_assets.resources.inventory import Inventory
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
@@ -45,7 +46,15 @@ def _soon(location: Location) -> Location:
     return locate(location.uri, attempts=2)
 
 
-@dg.sensor(jobs=list(_JOBS.values()), minimum_interval_seconds=60)
+declarative_automation = dg.AutomationConditionSensorDefinition(
+    "declarative_automation",
+    target=dg.AssetSelection.groups("fraud"),
+    default_status=status_of("declarative"),
+    description="Makes what is out of date: see each asset's automation condition.",
+)
+
+
+@dg.sensor(jobs=list(_JOBS.values()), minimum_interval_seconds=60, default_status=status_of("sensor"))
 def new_data_sensor(
     context: dg.SensorEvaluationContext, object_store: ObjectStore, new_data_policy: NewDataPolicy
 ) -> dg.SensorResult:

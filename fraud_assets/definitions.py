@@ -5,6 +5,7 @@ import dagster as dg
 from fraud_assets.assets import champion, dataset, model, tuning
 from fraud_assets.automation import (
     check_drift_job,
+    declarative_automation,
     drift_sensor,
     mlflow_after_cancel,
     mlflow_after_failure,
@@ -30,6 +31,7 @@ defs = dg.Definitions(
     schedules=[weekly_retune],
     sensors=[
         new_data_sensor,
+        declarative_automation,
         drift_sensor,
         mlflow_after_failure,
         mlflow_after_cancel,

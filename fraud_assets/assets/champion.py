@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from fraud_assets import checks
 from fraud_assets.assets.config import ChampionModelConfig, validate_run_config
+from fraud_assets.conditions import ON_OTHER_DATA
 from fraud_assets.io_manager import JsonIOManager
 from fraud_assets.metadata import table
 from fraud_assets.ml.judgement import Judgement
@@ -25,7 +26,12 @@ _HISTORY = 100
 
 
 @dg.asset(
-    io_manager_key="json", group_name="fraud", kinds={"mlflow"}, code_version="1", check_specs=[checks.CHALLENGER_WON]
+    io_manager_key="json",
+    group_name="fraud",
+    automation_condition=ON_OTHER_DATA,
+    kinds={"mlflow"},
+    code_version="1",
+    check_specs=[checks.CHALLENGER_WON],
 )
 def champion_model(  # type: ignore[no-untyped-def] # see `checks`
     context: dg.AssetExecutionContext,

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from fraud_assets import checks
 from fraud_assets.assets.config import DatasetSplitConfig, RawDatasetConfig, validate_run_config
+from fraud_assets.conditions import NIGHTLY, ON_OTHER_DATA
 from fraud_assets.metadata import column_schema, table
 from fraud_assets.ml.schema import DataError, Dataset, DatasetSpec
 from fraud_assets.ml.split import Split
@@ -23,6 +24,7 @@ _PREVIEW_ROWS = 10
 @dg.asset(
     io_manager_key="parquet",
     group_name="fraud",
+    automation_condition=NIGHTLY,
     kinds={"s3", "parquet"},
     code_version="1",
     check_specs=[checks.LEAKAGE],
@@ -106,6 +108,7 @@ def _has_objects(location: Location) -> bool:
 @dg.asset(
     io_manager_key="parquet",
     group_name="fraud",
+    automation_condition=ON_OTHER_DATA,
     kinds={"scikitlearn", "parquet"},
     code_version="1",
     check_specs=[checks.COPIES, checks.ENTITIES],

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from fraud_assets import checks
 from fraud_assets.assets.config import FraudModelConfig, validate_run_config
+from fraud_assets.conditions import ON_OTHER_DATA
 from fraud_assets.metadata import named_values, pictures, png_files, table
 from fraud_assets.ml.identity import digest
 from fraud_assets.ml.judgement import Judgement
@@ -26,6 +27,7 @@ _EXAMPLE_ROWS = 5
 @dg.asset(
     io_manager_key="json",
     group_name="fraud",
+    automation_condition=ON_OTHER_DATA,
     kinds={"xgboost", "mlflow"},
     code_version="4",
     check_specs=[checks.SIGNAL, checks.OVERFIT, checks.CALIBRATION],

@@ -11,6 +11,7 @@ from fraud_assets.assets.config import validate_run_config
 from fraud_assets.assets.search import opened_experiment, search
 from fraud_assets.assets.spread_data import stored_features, without_features
 from fraud_assets.assets.tuning_config import TuningConfig
+from fraud_assets.conditions import ON_OTHER_DATA
 from fraud_assets.io_manager import JsonIOManager, StoredTable
 from fraud_assets.metadata import pictures, png_files, table
 from fraud_assets.ml.evaluate import METRICS, direction
@@ -38,6 +39,7 @@ def experiment_id(split_version: str, space: SearchSpace, config: TuningConfig) 
 @dg.asset(
     io_manager_key="parquet",
     group_name="fraud",
+    automation_condition=ON_OTHER_DATA,
     kinds={"ray", "optuna", "mlflow"},
     code_version=TRIAL_CODE_VERSION,
     # Of runs that wait in Dagster's queue one searches at a time, where dagster.yaml limits its pools to that.
@@ -184,7 +186,9 @@ def _front(grid: pd.DataFrame, config: TuningConfig) -> pd.DataFrame:
     return front[["name", config.metric, f"{config.metric}_std", str(config.second), "seconds"]]
 
 
-@dg.asset(io_manager_key="json", group_name="fraud", kinds={"json"}, code_version="2")
+@dg.asset(
+    io_manager_key="json", group_name="fraud", automation_condition=ON_OTHER_DATA, kinds={"json"}, code_version="2"
+)
 def best_params(context: dg.AssetExecutionContext, tuning_results: pa.Table) -> dg.MaterializeResult[dict[str, Any]]:
     """The configurations that the model averages, their decision threshold, and where they come from."""
     from fraud_assets.ml.result_grid import Preference, best_trial, members
