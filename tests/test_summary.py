@@ -33,9 +33,11 @@ MODEL = {
     },
 }
 
+CHAMPION = {"champion": 2, "decision": "kept", "reason": "no sure gain"}
+
 
 def test_it_names_best_trial_scores_model_run_and_places() -> None:
-    text = summary(BEST, MODEL, "s3://bucket/graph", "http://mlflow:5000")
+    text = summary(BEST, MODEL, CHAMPION, "s3://bucket/graph", "http://mlflow:5000")
     for told in (
         "smote-gbtree-12345678",
         '{"eta": 0.1, "max_depth": 6}',
@@ -48,6 +50,7 @@ def test_it_names_best_trial_scores_model_run_and_places() -> None:
         "threshold 0.2500",
         "models:/fraud_model/3",
         "fitted on all rows",
+        "version 2; kept: no sure gain",
         "0123456789abcdef",
         "s3://bucket/graph",
         "http://mlflow:5000",
