@@ -10,25 +10,35 @@ from fraud_assets.resources.inventory import Inventory
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
 from fraud_assets.resources.new_data_policy import NewDataPolicy
 from fraud_assets.resources.object_store import Location, ObjectStore, locate
+from fraud_assets.run_config import run_config_of
 
 _DATA = ("raw_dataset", "dataset_split")
 _MODEL = ("fraud_model", "champion_model")
 
+_RETUNED = (*_DATA, "tuning_results", "best_params", *_MODEL)
+_CONFIGS = {
+    "retune_job": run_config_of(_RETUNED),
+    "retrain_job": run_config_of((*_DATA, *_MODEL), {"fraud_model": {"tuned_on": "earlier_data"}}),
+    "check_drift_job": run_config_of(["raw_dataset"], resources=False),
+}
+
 retune_job = dg.define_asset_job(
     "retune_job",
-    selection=[*_DATA, "tuning_results", "best_params", *_MODEL],
+    selection=list(_RETUNED),
+    config=_CONFIGS["retune_job"],
     description="Read the data, split it, tune, log the best model, and promote it if it is surely better.",
 )
 retrain_job = dg.define_asset_job(
     "retrain_job",
     selection=[*_DATA, *_MODEL],
-    config={"ops": {"fraud_model": {"config": {"tuned_on": "earlier_data"}}}},
+    config=_CONFIGS["retrain_job"],
     description="The best parameters stand: fit and judge them on the data as it is now, and promote the model if it "
     "is surely better.",
 )
 check_drift_job = dg.define_asset_job(
     "check_drift_job",
     selection=["raw_dataset"],
+    config=_CONFIGS["check_drift_job"],
     description="Read the data and compare it with what the champion was trained on.",
 )
 _JOBS = {"retune": retune_job, "retrain": retrain_job, "check_drift": check_drift_job}
@@ -36,6 +46,7 @@ _JOBS = {"retune": retune_job, "retrain": retrain_job, "check_drift": check_drif
 weekly_retune = dg.ScheduleDefinition(
     name="weekly_retune",
     job=retune_job,
+    run_config=_CONFIGS["retune_job"],
     cron_schedule="0 3 * * 0",
     description="A search each Sunday at 03:00, whether there is new data or not. Off until somebody starts it.",
 )
@@ -63,10 +74,12 @@ def new_data_sensor(
     A storage that doesn't answer is a reason to skip; one that refuses, and a data set without a label, fail the tick.
     """
     location, spec = dataset_source(RawDatasetConfig(), object_store)
+    job = _JOBS[new_data_policy.on_new_data]
     watch = ObjectWatch(
         Inventory(_soon(object_store.root).child("sensors", context.sensor_name), _soon(location), spec),
         new_data_policy,
-        job_name=_JOBS[new_data_policy.on_new_data].name,
+        job_name=job.name,
+        run_config=_CONFIGS[job.name],
         busy_jobs={job.name for job in _JOBS.values()},
         busy_asset="tuning_results",
     )
@@ -90,8 +103,13 @@ def drift_sensor(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipR
     if drift.passed and compared:
         return dg.SkipReason(f"run {run.run_id} has found no drift")
     tags = {name: value for name, value in run.tags.items() if not name.startswith("dagster/")}
-    why = drift.description or "drift"
-    return dg.RunRequest(run_key=run.run_id, job_name=retune_job.name, tags={**tags, "drift": why[:250]})
+    tags |= {"drift": (drift.description or "drift")[:250]}
+    return dg.RunRequest(
+        run_key=run.run_id,
+        job_name=retune_job.name,
+        run_config=_CONFIGS["retune_job"],
+        tags=tags,
+    )
 
 
 def _end_abandoned(context: dg.RunStatusSensorContext, mlflow: MlflowTracking) -> dg.SkipReason:

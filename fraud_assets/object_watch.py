@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import dagster as dg
 
@@ -66,6 +67,7 @@ class ObjectWatch:
         inventory: what is known of the objects.
         policy: when a run is asked for.
         job_name: the job that is asked for.
+        run_config: its configuration.
         busy_jobs: no run is asked for while one of these waits or runs, or one of `busy_asset`.
         busy_asset: as above, in a run that somebody started by hand.
     """
@@ -73,6 +75,7 @@ class ObjectWatch:
     inventory: Inventory
     policy: NewDataPolicy
     job_name: str
+    run_config: Mapping[str, Any]
     busy_jobs: Collection[str]
     busy_asset: str
 
@@ -129,7 +132,10 @@ class ObjectWatch:
         # An object that can't be read fails the run, with the reason: nobody would look for it in a tick.
         tags |= {"problem": new.problems[0][:_TAG_LENGTH]} if new.problems else {}
         request = dg.RunRequest(
-            run_key=f"{now}-after-{last.run_id if last is not None else 'nothing'}", job_name=self.job_name, tags=tags
+            run_key=f"{now}-after-{last.run_id if last is not None else 'nothing'}",
+            job_name=self.job_name,
+            run_config=self.run_config,
+            tags=tags,
         )
         return dg.SensorResult(run_requests=[request], cursor=replace(cursor, asked=now, over=None).to_json())
 
