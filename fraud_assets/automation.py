@@ -12,8 +12,14 @@ from fraud_assets.resources.object_store import ObjectStore, explain_errors
 
 retune_job = dg.define_asset_job(
     "retune_job",
-    selection=dg.AssetSelection.groups("fraud"),
+    selection=dg.AssetSelection.groups("fraud") - dg.AssetSelection.assets("scored_transactions"),
     description="Read the data, split it, tune, and log the best model.",
+)
+
+score_job = dg.define_asset_job(
+    "score_job",
+    selection=["scored_transactions"],
+    description="Score the unlabelled objects that are new or have changed with the champion.",
 )
 
 

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from fraud_assets.assets import dataset, model, tuning
-from fraud_assets.automation import mlflow_after_cancel, mlflow_after_failure, new_data_sensor, retune_job
+from fraud_assets.assets import dataset, model, scoring, tuning
+from fraud_assets.automation import mlflow_after_cancel, mlflow_after_failure, new_data_sensor, retune_job, score_job
 from fraud_assets.executor import step_executor
 from fraud_assets.io_manager import JsonIOManager, ParquetIOManager
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
@@ -13,8 +13,8 @@ from fraud_assets.resources.ray_tune import RayTune
 object_store = ObjectStore.configure_at_launch()
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([dataset, tuning, model]),
-    jobs=[retune_job],
+    assets=dg.load_assets_from_modules([dataset, tuning, model, scoring]),
+    jobs=[retune_job, score_job],
     sensors=[new_data_sensor, mlflow_after_failure, mlflow_after_cancel],
     executor=step_executor,
     resources={
