@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from fraud_assets.assets.config import RawDatasetConfig
+from fraud_assets.assets.config import RawDatasetConfig, ScoredTransactionsConfig
 from fraud_assets.assets.dataset import dataset_source
 from fraud_assets.conditions import status_of
 from fraud_assets.object_watch import ObjectWatch
@@ -51,6 +51,12 @@ weekly_retune = dg.ScheduleDefinition(
     description="A search each Sunday at 03:00, whether there is new data or not. Off until somebody starts it.",
 )
 
+score_job = dg.define_asset_job(
+    "score_job",
+    selection=["scored_transactions"],
+    description="Score the unlabelled objects that are new or have changed with the champion.",
+)
+
 
 def _soon(location: Location) -> Location:
     """The same place, where a server that doesn't answer is told while the tick still lasts."""
@@ -82,6 +88,26 @@ def new_data_sensor(
         run_config=_CONFIGS[job.name],
         busy_jobs={job.name for job in _JOBS.values()},
         busy_asset="tuning_results",
+    )
+    return watch.tick(context)
+
+
+@dg.sensor(job=score_job, minimum_interval_seconds=60, default_status=status_of("sensor"))
+def new_scoring_sensor(
+    context: dg.SensorEvaluationContext, object_store: ObjectStore, new_data_policy: NewDataPolicy
+) -> dg.SensorResult:
+    """Scores when objects have come to FRAUD_SCORING_URI, and nothing was written for a while; as `new_data_sensor`."""
+    uri = ScoredTransactionsConfig().source_uri()
+    if uri is None:
+        return dg.SensorResult(skip_reason="no objects to score are named: set FRAUD_SCORING_URI")
+    watch = ObjectWatch(
+        Inventory(_soon(object_store.root).child("sensors", context.sensor_name), _soon(locate(uri)), None),
+        # Whatever comes is to be scored, and soon.
+        new_data_policy.model_copy(update={"min_interval": 0.0, "min_new_rows": 0, "min_new_frauds": None}),
+        job_name=score_job.name,
+        run_config={},
+        busy_jobs={score_job.name},
+        busy_asset="scored_transactions",
     )
     return watch.tick(context)
 

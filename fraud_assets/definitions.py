@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from fraud_assets.assets import champion, dataset, model, tuning
+from fraud_assets.assets import champion, dataset, model, scoring, tuning
 from fraud_assets.automation import (
     check_drift_job,
     declarative_automation,
@@ -10,8 +10,10 @@ from fraud_assets.automation import (
     mlflow_after_cancel,
     mlflow_after_failure,
     new_data_sensor,
+    new_scoring_sensor,
     retrain_job,
     retune_job,
+    score_job,
     weekly_retune,
 )
 from fraud_assets.executor import step_executor
@@ -26,11 +28,12 @@ from fraud_assets.resources.webhook import Webhook
 object_store = ObjectStore.configure_at_launch()
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([dataset, tuning, model, champion]),
-    jobs=[retune_job, retrain_job, check_drift_job],
+    assets=dg.load_assets_from_modules([dataset, tuning, model, champion, scoring]),
+    jobs=[retune_job, retrain_job, check_drift_job, score_job],
     schedules=[weekly_retune],
     sensors=[
         new_data_sensor,
+        new_scoring_sensor,
         declarative_automation,
         drift_sensor,
         mlflow_after_failure,

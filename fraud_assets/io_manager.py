@@ -4,7 +4,6 @@ import json
 import uuid
 from abc import abstractmethod
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -13,7 +12,14 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fraud_assets.resources.object_store import Location, ObjectNotFoundError, ObjectStore, StorageError, explain_errors
+from fraud_assets.resources.object_store import (
+    Location,
+    ObjectNotFoundError,
+    ObjectStore,
+    StorageError,
+    explain_errors,
+    replacing,
+)
 
 # Values that are being written, beside the folder `assets` and not in it, so that none is taken for a value.
 _INCOMPLETE = ".incomplete"
@@ -79,11 +85,11 @@ class _ObjectIOManager(dg.ConfigurableIOManager):
             )
         root = self.store.root
         location = self._location(root, context.get_asset_identifier())
-        # Leaving an output stream by an exception, or losing it, completes the upload of what was sent so far: a
-        # stream to the value's own name would leave half a value there.
         incomplete = root.child(_INCOMPLETE, f"{uuid.uuid4().hex}.{self.extension}")
         try:
-            size = self._replace(location, incomplete, obj)
+            with replacing(location, incomplete) as sink:
+                self._write(sink, obj)
+                size = sink.tell()
         except (TypeError, ValueError, pa.ArrowException) as error:
             raise TypeError(f"asset {asset} can't be stored as {self.extension}: {error}") from error
         context.add_output_metadata({"dagster/uri": location.uri, "size (bytes)": size})
@@ -127,25 +133,6 @@ class _ObjectIOManager(dg.ConfigurableIOManager):
         """Where a value is kept; `identifier` is the parts of the asset's key, then its partition key, if any."""
         *folders, name = (_quote(part) for part in identifier)
         return root.child("assets", *folders, f"{name}.{self.extension}")
-
-    def _replace(self, location: Location, incomplete: Location, value: Any) -> int:
-        """Write `value` to `incomplete`, then give it the name of `location`; returns its size in bytes."""
-        filesystem = location.filesystem
-        with explain_errors(location):
-            if not location.is_s3:
-                for place in (incomplete, location):
-                    filesystem.create_dir(place.path.rpartition("/")[0], recursive=True)
-            try:
-                with filesystem.open_output_stream(incomplete.path) as sink:
-                    self._write(sink, value)
-                size = int(filesystem.get_file_info(incomplete.path).size)
-                filesystem.move(incomplete.path, location.path)
-            except BaseException:
-                # The first error is the one to tell; where the storage is gone, the rest can't be cleaned either.
-                with suppress(OSError):
-                    filesystem.delete_file(incomplete.path)
-                raise
-        return size
 
 
 class ParquetIOManager(_ObjectIOManager):

@@ -49,13 +49,14 @@ def test_the_assets_follow_each_other_from_data_to_model() -> None:
             "tuning_results": {"raw_dataset", "dataset_split"},
             "best_params": {"tuning_results"},
             "fraud_model": {"raw_dataset", "dataset_split", "best_params"},
+            "scored_transactions": {"champion_model"},
         }.items()
     )
 
 
 def test_every_asset_says_what_it_is_and_how_its_values_are_told_apart() -> None:
     graph = defs.resolve_asset_graph()
-    for key in graph.get_all_asset_keys():
+    for key in graph.materializable_asset_keys:
         node = graph.get(key)
         assert node.description, key
         assert node.code_version, key

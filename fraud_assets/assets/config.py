@@ -10,7 +10,7 @@ from fraud_assets.assets.tuning_config import TuningConfig
 from fraud_assets.ml.evaluate import Metric
 from fraud_assets.ml.schema import DataError, DatasetSpec
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
-from fraud_assets.resources.object_store import ObjectStore
+from fraud_assets.resources.object_store import Location, ObjectStore, locate
 from fraud_assets.resources.ray_tune import RayTune
 
 
@@ -170,6 +170,42 @@ class ChampionModelConfig(dg.Config):
     )
 
 
+class ScoredTransactionsConfig(dg.Config):
+    """What is scored, by which model, and where the scores go."""
+
+    uri: str | None = Field(
+        default=None,
+        description=_from_environment(
+            "FRAUD_SCORING_URI",
+            "A folder of unlabelled CSV or Parquet objects, or one object: s3://bucket/prefix, file:///folder or a "
+            "path.",
+        ),
+    )
+    output_uri: str | None = Field(
+        default=None,
+        description=_from_environment("FRAUD_SCORED_URI", "Where the scored objects go, as Parquet.")
+        + " With neither: scored/ below the storage.",
+    )
+    version: int | None = Field(
+        default=None,
+        ge=1,
+        description="Version of the registered model that scores. Default: the one with the alias champion.",
+    )
+    rescore: bool = Field(
+        default=False,
+        description="Whether objects that were scored, and have not changed, are scored anew, by a new champion say.",
+    )
+
+    def source_uri(self) -> str | None:
+        """The location of the unlabelled objects, if one is named."""
+        return self.uri or os.environ.get("FRAUD_SCORING_URI") or None
+
+    def output_location(self, object_store: ObjectStore) -> Location:
+        """Where the scored objects go."""
+        uri = self.output_uri or os.environ.get("FRAUD_SCORED_URI")
+        return locate(uri) if uri else object_store.child("scored")
+
+
 # Asset name -> its config, resource name -> its own.
 CONFIGS: dict[str, type[dg.Config]] = {
     "raw_dataset": RawDatasetConfig,
@@ -177,6 +213,7 @@ CONFIGS: dict[str, type[dg.Config]] = {
     "tuning_results": TuningConfig,
     "fraud_model": FraudModelConfig,
     "champion_model": ChampionModelConfig,
+    "scored_transactions": ScoredTransactionsConfig,
 }
 RESOURCES: dict[str, type[dg.ConfigurableResource[Any]]] = {
     "object_store": ObjectStore,

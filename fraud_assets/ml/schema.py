@@ -1,7 +1,7 @@
 """The labelled table that travels through the graph, with the role of each of its columns."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -62,6 +62,10 @@ class DatasetSpec:
         """The feature columns of a table that has `columns`, in the order in which a model will see them."""
         without = {*self.roles.values(), *self.exclude}
         return self.features or tuple(column for column in columns if column not in without)
+
+    def text_among(self, columns: Sequence[str]) -> set[str]:
+        """The columns of a CSV object with `columns` whose values are no numbers by nature: no features, no label."""
+        return {*columns} - {*self.features_among(columns), self.label}
 
 
 @dataclass(frozen=True)

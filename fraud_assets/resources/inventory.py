@@ -35,12 +35,12 @@ class Inventory:
     Attributes:
         folder: where it is kept.
         source: where the objects are.
-        spec: which column is the label.
+        spec: which column is the label; None where there is none.
     """
 
     folder: Location
     source: Location
-    spec: DatasetSpec
+    spec: DatasetSpec | None
 
     def inspect(self, objects: Sequence[StoredObject], budget_s: float) -> list[Inspection]:
         """What the objects hold; those that were read before and have not been written to since are not read again.

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import dagster as dg
+import pyarrow as pa
 from pyarrow import fs
 from pydantic import Field
 
@@ -242,6 +243,36 @@ def replace_object(location: Location, content: bytes) -> None:
         except BaseException:
             with suppress(OSError):
                 filesystem.delete_file(incomplete)
+            raise
+
+
+@contextmanager
+def replacing(location: Location, incomplete: Location) -> Iterator[pa.NativeFile]:
+    """An open stream; what was written to it becomes the object at `location` as the block ends, or none of it does.
+
+    Leaving an output stream by an exception, or losing it, completes the upload of what was sent so far. So the stream
+    goes to another object, which is moved at the end; an S3 server may refuse to move one beyond 5 GB.
+
+    Args:
+        location: the object, which stays as it is until the new one is complete.
+        incomplete: a place on the same filesystem that nobody else writes to; a killed process may leave it behind.
+
+    Raises:
+        StorageError: the storage refused it.
+    """
+    filesystem = location.filesystem
+    with explain_errors(location):
+        if not location.is_s3:
+            for place in (incomplete, location):
+                filesystem.create_dir(place.path.rpartition("/")[0], recursive=True)
+        try:
+            with filesystem.open_output_stream(incomplete.path) as sink:
+                yield sink
+            filesystem.move(incomplete.path, location.path)
+        except BaseException:
+            # The first error is the one to tell; where the storage is gone, the rest can't be cleaned either.
+            with suppress(OSError):
+                filesystem.delete_file(incomplete.path)
             raise
 
 

@@ -72,7 +72,7 @@ def _common_columns(objects: Sequence[ObjectTable], spec: DatasetSpec, problems:
     for column, role in roles.items():
         if column not in usual_set:
             where = usual.name if len(objects) == 1 else problems.location
-            problems.add(Problem(where, _missing(column, role, usual.schema.names), column=column))
+            problems.add(missing_column(where, column, f"{role!r} names it", usual.schema.names))
     for o in objects:
         has = set(o.schema.names)
         differences = []
@@ -86,14 +86,13 @@ def _common_columns(objects: Sequence[ObjectTable], spec: DatasetSpec, problems:
     return [c for c in usual.schema.names if all(c in o.schema.names for o in objects)]
 
 
-def _missing(column: str, role: str, columns: list[str]) -> str:
+def missing_column(where: str, column: str, why: str, columns: list[str]) -> Problem:
+    """The problem that `where` has no `column` among its `columns`; `why` is a clause that says who wants it."""
     by_lower = {c.lower(): c for c in columns}
     close = [by_lower[match] for match in get_close_matches(column.lower(), by_lower, n=3)]
     hint = f"; did you mean {' or '.join(shown(c) for c in close)}?" if close else ""
-    return (
-        f"there is no such column, but {role!r} names it; the columns are {listed(columns, 30)}{hint}"
-        + separator_hint(columns)
-    )
+    what = f"there is no such column, but {why}; the columns are {listed(columns, 30)}{hint}{separator_hint(columns)}"
+    return Problem(where, what, column=column)
 
 
 def _common_type(

@@ -3,6 +3,7 @@
 import codecs
 import csv
 from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from fraud_assets.ml.ingest.problems import ROWS_SHOWN, Problem, listed, shown
-from fraud_assets.ml.schema import DatasetSpec
+
+# Given the names in a header, those of the columns that stay text.
+TextAmong = Callable[[Sequence[str]], Collection[str]]
 
 # How much is decoded at a time to look for bytes that aren't UTF-8.
 _DECODED_BYTES = 1 << 20
@@ -20,17 +23,17 @@ _DECODED_BYTES = 1 << 20
 _MOSTLY_NUMBERS = 0.5
 
 
-def read_csv(name: str, content: pa.Buffer, spec: DatasetSpec) -> pa.Table | list[Problem]:
+def read_csv(name: str, content: pa.Buffer, text_among: TextAmong) -> pa.Table | list[Problem]:
     """The table in `content`, uncompressed CSV in UTF-8 with a header and commas, or what is wrong with it.
 
-    Types are inferred from all rows, but for the columns that aren't numbers by nature: entity (a leading zero
-    counts), time, and what no model sees; these stay text. Empty values and the usual spellings of a missing one
-    (NA, NaN, null, …) are missing, in text too.
+    Types are inferred from all rows, but for the columns that aren't numbers by nature: an entity for instance (a
+    leading zero counts), a time, and what no model sees; these stay text. Empty values and the usual spellings of a
+    missing one (NA, NaN, null, …) are missing, in text too.
 
     Args:
         name: what messages call the object.
         content: the bytes.
-        spec: which columns have which role.
+        text_among: says which columns stay text.
     """
     undecodable = _undecodable(name, content)
     if undecodable is not None:
@@ -40,9 +43,8 @@ def read_csv(name: str, content: pa.Buffer, spec: DatasetSpec) -> pa.Table | lis
             columns = reader.schema.names
     except pa.ArrowInvalid:
         columns = []  # the whole is read below, and says more
-    features = set(spec.features_among(columns))
-    text = [column for column in columns if column not in features and column != spec.label]
-    convert = pacsv.ConvertOptions(column_types={column: pa.string() for column in text}, strings_can_be_null=True)
+    text = dict.fromkeys(text_among(columns), pa.string())
+    convert = pacsv.ConvertOptions(column_types=text, strings_can_be_null=True)
     try:
         return pacsv.read_csv(pa.BufferReader(content), parse_options=_parse_options(), convert_options=convert)
     except pa.ArrowInvalid as e:
@@ -107,14 +109,14 @@ def _ragged_rows(name: str, content: pa.Buffer) -> list[Problem]:
     ]
 
 
-def texts_among_numbers(name: str, table: pa.Table, spec: DatasetSpec) -> dict[str, Problem]:
-    """The feature columns of a CSV object that are text because of a few texts among numbers, and what these are.
+def texts_among_numbers(name: str, table: pa.Table, text_among: TextAmong) -> dict[str, Problem]:
+    """The columns of a CSV object whose type was inferred as text because of a few texts among numbers, and these.
 
     In Parquet somebody declared such a column to be text, so that numbers in it are codes.
     """
-    features, found = set(spec.features_among(table.column_names)), {}
+    text, found = text_among(table.column_names), {}
     for column, values in zip(table.column_names, table.columns, strict=True):
-        if column not in features or not pa.types.is_string(values.type):
+        if column in text or not pa.types.is_string(values.type):
             continue
         different = values.drop_null().unique()
         is_number = pd.to_numeric(different.to_pandas(), errors="coerce").notna().to_numpy()

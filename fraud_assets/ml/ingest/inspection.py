@@ -10,7 +10,7 @@ import pyarrow.fs as pafs
 
 from fraud_assets.ml.identity import digest
 from fraud_assets.ml.ingest.label import fraud_values
-from fraud_assets.ml.ingest.objects import ObjectTable, StoredObject, open_objects
+from fraud_assets.ml.ingest.objects import ObjectTable, StoredObject, open_object
 from fraud_assets.ml.ingest.parquet_objects import UnreadableError
 from fraud_assets.ml.ingest.row_hashes import hashes_of, joined
 from fraud_assets.ml.schema import DatasetSpec
@@ -43,17 +43,22 @@ class Inspection:
         return (self.path, self.size, self.modified) == (stored.path, stored.size, stored.modified)
 
 
-def inspect_object(filesystem: pafs.FileSystem, stored: StoredObject, spec: DatasetSpec) -> Inspection:
+def inspect_object(filesystem: pafs.FileSystem, stored: StoredObject, spec: DatasetSpec | None) -> Inspection:
     """Read an object once, a piece at a time.
+
+    Args:
+        filesystem: where it is.
+        stored: the object.
+        spec: what its columns are used for; None where there is no label.
 
     Raises:
         OSError: the storage failed; an object that is corrupt has a problem instead.
     """
-    tables, problems = open_objects(filesystem, [stored], spec)
-    found = _Content(spec)
-    if tables:
+    opened = open_object(filesystem, stored, set if spec is None else spec.text_among)
+    found, problems = _Content(spec), opened if isinstance(opened, list) else []
+    if isinstance(opened, ObjectTable):
         try:
-            found.read(tables[0])
+            found.read(opened)
         except UnreadableError as error:
             problems = [error.problem]
     if problems:
@@ -65,8 +70,9 @@ def inspect_object(filesystem: pafs.FileSystem, stored: StoredObject, spec: Data
 class _Content:
     """The pieces of an object, added up."""
 
-    def __init__(self, spec: DatasetSpec) -> None:
-        self._spec = spec
+    def __init__(self, spec: DatasetSpec | None) -> None:
+        self._label = None if spec is None else spec.label
+        self._positive = None if spec is None else spec.positive_label
         self._labels: Counter[bool | int | float | str] = Counter()
         self.rows = 0
         # 16 bytes: an object is told from the one that had its name before.
@@ -80,11 +86,11 @@ class _Content:
             for column in piece.columns:
                 hashes = joined(hashes, hashes_of(column))
             self.digest.update(hashes.tobytes())
-            if self._spec.label in piece.column_names:
-                for counted in pc.value_counts(piece.column(self._spec.label)).to_pylist():
+            if self._label in piece.column_names:
+                for counted in pc.value_counts(piece.column(self._label)).to_pylist():
                     if counted["values"] is not None:
                         self._labels[counted["values"]] += counted["counts"]
 
     @property
     def frauds(self) -> int:
-        return sum(self._labels[value] for value in fraud_values(list(self._labels), self._spec.positive_label))
+        return sum(self._labels[value] for value in fraud_values(list(self._labels), self._positive))

@@ -65,7 +65,7 @@ def load_dataset(
     location = without_credentials(name or path)
     problems = Problems(location)
     stored = list_objects(filesystem, path, location)
-    opened, unreadable = open_objects(filesystem, stored, spec)
+    opened, unreadable = open_objects(filesystem, stored, spec.text_among)
     problems.extend(unreadable)
     merged = merge(opened, spec, problems)
     del opened  # CSV objects are in memory

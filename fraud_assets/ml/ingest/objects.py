@@ -8,10 +8,10 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from fraud_assets.ml.ingest.csv_objects import read_csv, texts_among_numbers
+from fraud_assets.ml.ingest.csv_objects import TextAmong, read_csv, texts_among_numbers
 from fraud_assets.ml.ingest.parquet_objects import ParquetObject, UnreadableError
 from fraud_assets.ml.ingest.problems import Problem, listed
-from fraud_assets.ml.schema import DataError, DatasetSpec
+from fraud_assets.ml.schema import DataError
 
 _CSV = (".csv", ".csv.gz")
 _PARQUET = (".parquet", ".pq")
@@ -42,6 +42,7 @@ class ObjectTable:
 
     Attributes:
         name: what messages call the object.
+        num_rows: of the table.
         schema: of the table. In CSV the types are inferred from all rows, in Parquet the writer declared them.
         pieces: reads the rows, a piece at a time; raises UnreadableError if one of them is corrupt, and OSError if the
             storage failed.
@@ -49,6 +50,7 @@ class ObjectTable:
     """
 
     name: str
+    num_rows: int
     schema: pa.Schema
     pieces: Callable[[], Iterator[pa.Table]]
     mixed: Mapping[str, Problem] = field(default_factory=dict)
@@ -92,21 +94,18 @@ def list_objects(filesystem: pafs.FileSystem, path: str, name: str) -> list[Stor
 
 
 def open_objects(
-    filesystem: pafs.FileSystem, objects: Sequence[StoredObject], spec: DatasetSpec
+    filesystem: pafs.FileSystem, objects: Sequence[StoredObject], text_among: TextAmong
 ) -> tuple[list[ObjectTable], list[Problem]]:
-    """The tables of all objects that have one, in their order, and what is wrong with the others.
+    """The tables of all objects that have one with rows, in their order, and what is wrong with the others.
 
-    Of a Parquet object only the schema is read yet. A CSV object is read, and held, as a whole, as its last row may
-    change a type.
-
-    Raises:
-        OSError: the storage failed; content that is corrupt is a problem instead.
+    The arguments and errors are those of `open_object`.
     """
 
     def open_one(stored: StoredObject) -> ObjectTable | list[Problem]:
-        if stored.size == 0:
-            return [Problem(stored.name, "the object is empty (0 bytes); expected a header and rows")]
-        return _open_csv(filesystem, stored, spec) if stored.is_csv else _open_parquet(filesystem, stored)
+        result = open_object(filesystem, stored, text_among)
+        if isinstance(result, ObjectTable) and result.num_rows == 0:
+            return [Problem(stored.name, "the object has a header but no rows")]
+        return result
 
     with ThreadPoolExecutor(READERS) as pool:
         results = list(pool.map(open_one, objects))
@@ -114,7 +113,28 @@ def open_objects(
     return tables, [problem for result in results if isinstance(result, list) for problem in result]
 
 
-def _open_csv(filesystem: pafs.FileSystem, stored: StoredObject, spec: DatasetSpec) -> ObjectTable | list[Problem]:
+def open_object(
+    filesystem: pafs.FileSystem, stored: StoredObject, text_among: TextAmong
+) -> ObjectTable | list[Problem]:
+    """The table of an object, or what is wrong with it.
+
+    Of a Parquet object only the schema is read yet. A CSV object is read, and held, as a whole, as its last row may
+    change a type.
+
+    Args:
+        filesystem: where the object is.
+        stored: the object.
+        text_among: says which columns of a CSV object stay text; the types of the others are inferred.
+
+    Raises:
+        OSError: the storage failed; content that is corrupt is a problem instead.
+    """
+    if stored.size == 0:
+        return [Problem(stored.name, "the object is empty (0 bytes); expected a header and rows")]
+    return _open_csv(filesystem, stored, text_among) if stored.is_csv else _open_parquet(filesystem, stored)
+
+
+def _open_csv(filesystem: pafs.FileSystem, stored: StoredObject, text_among: TextAmong) -> ObjectTable | list[Problem]:
     # The bytes first, the decoding after: Arrow raises OSError for both a failing storage and corrupt content, and
     # only the second is the data's fault.
     with filesystem.open_input_stream(stored.path, compression=None) as stream:
@@ -124,12 +144,11 @@ def _open_csv(filesystem: pafs.FileSystem, stored: StoredObject, spec: DatasetSp
             content = pa.CompressedInputStream(pa.BufferReader(content), "gzip").read_buffer()
         except OSError as e:
             return [Problem(stored.name, f"the gzip stream is truncated or corrupt ({e})")]
-    table = read_csv(stored.name, content, spec)
+    table = read_csv(stored.name, content, text_among)
     if isinstance(table, list):
         return table
-    if table.num_rows == 0:
-        return [_without_rows(stored)]
-    return ObjectTable(stored.name, table.schema, lambda: iter([table]), texts_among_numbers(stored.name, table, spec))
+    mixed = texts_among_numbers(stored.name, table, text_among)
+    return ObjectTable(stored.name, table.num_rows, table.schema, lambda: iter([table]), mixed)
 
 
 def _open_parquet(filesystem: pafs.FileSystem, stored: StoredObject) -> ObjectTable | list[Problem]:
@@ -137,13 +156,7 @@ def _open_parquet(filesystem: pafs.FileSystem, stored: StoredObject) -> ObjectTa
         table = ParquetObject.open(filesystem, stored.path, stored.name, stored.size)
     except UnreadableError as e:
         return [e.problem]
-    if table.num_rows == 0:
-        return [_without_rows(stored)]
-    return ObjectTable(stored.name, table.schema, table.pieces)
-
-
-def _without_rows(stored: StoredObject) -> Problem:
-    return Problem(stored.name, "the object has a header but no rows")
+    return ObjectTable(stored.name, table.num_rows, table.schema, table.pieces)
 
 
 def _is_data(path: str) -> bool:

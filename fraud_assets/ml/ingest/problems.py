@@ -1,6 +1,6 @@
 """What is wrong with the input, collected so that one failure tells all of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fraud_assets.ml.schema import DataError
@@ -58,6 +58,9 @@ class Problems:
 
     def __len__(self) -> int:
         return len(self._found)
+
+    def __iter__(self) -> Iterator[Problem]:
+        return iter(self._found)
 
     def add(self, problem: Problem) -> None:
         """Remember a problem."""
