@@ -19,7 +19,8 @@ _RETUNED = (*_DATA, "tuning_results", "best_params", *_MODEL)
 _CONFIGS = {
     "retune_job": run_config_of(_RETUNED),
     "retrain_job": run_config_of((*_DATA, *_MODEL), {"fraud_model": {"tuned_on": "earlier_data"}}),
-    "check_drift_job": run_config_of(["raw_dataset"], resources=False),
+    "check_drift_job": run_config_of(["raw_dataset"]),
+    "score_job": run_config_of(["scored_transactions"]),
 }
 
 retune_job = dg.define_asset_job(
@@ -54,6 +55,7 @@ weekly_retune = dg.ScheduleDefinition(
 score_job = dg.define_asset_job(
     "score_job",
     selection=["scored_transactions"],
+    config=_CONFIGS["score_job"],
     description="Score the unlabelled objects that are new or have changed with the champion.",
 )
 
@@ -105,7 +107,7 @@ def new_scoring_sensor(
         # Whatever comes is to be scored, and soon.
         new_data_policy.model_copy(update={"min_interval": 0.0, "min_new_rows": 0, "min_new_frauds": None}),
         job_name=score_job.name,
-        run_config={},
+        run_config=_CONFIGS["score_job"],
         busy_jobs={score_job.name},
         busy_asset="scored_transactions",
     )

@@ -10,15 +10,12 @@ import yaml
 _VARIABLE = "FRAUD_RUN_CONFIG"
 
 
-def run_config_of(
-    assets: Collection[str], own: Mapping[str, Mapping[str, Any]] | None = None, *, resources: bool = True
-) -> dict[str, Any]:
+def run_config_of(assets: Collection[str], own: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Any]:
     """The run config of a job: what the file in FRAUD_RUN_CONFIG says of these assets, and what the job itself sets.
 
     Args:
         assets: names of the job's assets; what the file says of others is left out.
         own: what the job sets, by asset; it wins.
-        resources: whether the job uses all resources, so that the file's settings of them are taken.
 
     Raises:
         ValueError: the file can't be read, or is no mapping; the message names it.
@@ -27,8 +24,6 @@ def run_config_of(
     ops = {name: dict(value) for name, value in (given.pop("ops", None) or {}).items() if name in assets}
     for name, values in (own or {}).items():
         ops[name] = {"config": {**ops.get(name, {}).get("config", {}), **values}}
-    if not resources:
-        given.pop("resources", None)
     return {**given, **({"ops": ops} if ops else {})}
 
 

@@ -1,6 +1,7 @@
 """Which experiment a search goes on with."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import pyarrow.fs
@@ -23,8 +24,10 @@ def result(tmp_path: Path) -> Location:
     return Location(pyarrow.fs.LocalFileSystem(), str(tmp_path / "tuning_results.parquet"))
 
 
-def opened(storage: Location, result: Location, experiment_id: str = ID) -> ExperimentFolder:
-    return open_experiment(storage, "article-f1", experiment_id, result)
+def opened(
+    storage: Location, result: Location, experiment_id: str = ID, killed: Collection[str] = ()
+) -> ExperimentFolder:
+    return open_experiment(storage, "article-f1", experiment_id, result, lambda run_id: run_id in killed)
 
 
 def store(result: Location, folder: ExperimentFolder, *, after_s: float) -> None:
@@ -47,7 +50,7 @@ def test_an_unfinished_one_is_gone_on_with(storage: Location, result: Location) 
     first.update(mlflow_run_id="m")
     again = opened(storage, result)
     assert again.name == first.name
-    assert again.state() == ExperimentState(ID, token, "m")
+    assert again.state() == ExperimentState(ID, token, "m", None)
 
 
 def test_one_of_other_data_or_settings_is_another_one(storage: Location, result: Location) -> None:
@@ -70,6 +73,16 @@ def test_one_whose_outcome_could_not_be_stored_is_gone_on_with(storage: Location
     assert opened(storage, result).name == first.name, "nothing was ever stored"
     store(result, first, after_s=-1)
     assert opened(storage, result).name == first.name, "what is stored is older: another experiment's"
+
+
+def test_one_whose_run_was_killed_before_it_told_of_its_result_is_gone_on_with(
+    storage: Location, result: Location
+) -> None:
+    first = opened(storage, result)
+    first.update(outcome="searched", dagster_run_id="r")
+    store(result, first, after_s=1)
+    assert opened(storage, result, killed=["r"]).name == first.name
+    assert opened(storage, result, killed=["other"]).name == "article-f1-01234567-2"
 
 
 def test_one_of_which_nothing_can_come_is_not_gone_on_with(storage: Location, result: Location) -> None:

@@ -37,7 +37,7 @@ def test_a_job_takes_what_is_said_of_its_assets_and_its_own_settings_win(file: P
         "ops": {"fraud_model": {"config": {"resamples": 300, "tuned_on": "earlier_data"}}},
         "resources": {"ray": {"config": {"num_cpus": 1}}},
     }
-    assert run_config_of(["raw_dataset"], resources=False) == {}
+    assert "ops" not in run_config_of(["raw_dataset"])
 
 
 @pytest.mark.parametrize("content", [None, "[1, 2]", "ops: {", b"\xff\xfe\x00"])
@@ -53,7 +53,7 @@ def test_a_file_that_can_not_be_used_is_named(file: Path, content: str | bytes |
 def test_each_jobs_own_settings_are_valid_and_shown_by_the_launchpad() -> None:
     from fraud_assets.definitions import defs
 
-    for name in ("retune_job", "retrain_job", "check_drift_job"):
+    for name in ("retune_job", "retrain_job", "check_drift_job", "score_job"):
         job = defs.resolve_job_def(name)
         dg.validate_run_config(job, job.run_config)
     assert defs.resolve_job_def("retrain_job").run_config == {

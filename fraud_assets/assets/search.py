@@ -60,14 +60,15 @@ def opened_experiment(
         MlflowException: MLflow doesn't answer, or refuses.
     """
     result = ParquetIOManager(store=object_store).location(context.asset_key.to_user_string())
-    folder = open_experiment(object_store.child("tune"), label, experiment_id, result)
+    was_killed = partial(_was_killed, context.instance, context.asset_key)
+    folder = open_experiment(object_store.child("tune"), label, experiment_id, result, was_killed)
     held = folder.lease.held(context.run.run_id, is_over=partial(_is_over, context.instance))
     with interrupted_once(), held as lease:
-        if folder.is_over(result):
+        if folder.is_over(result, was_killed):
             raise LeaseTakenError(f"another run has just ended experiment {folder.name}: start again for a new one")
         with ray.connect(meanwhile=mlflow.prepare):
             # Kept before there is a run that bears the token.
-            state = folder.update()
+            state = folder.update(dagster_run_id=context.run.run_id)
             own = {
                 "experiment": folder.name,
                 "experiment_id": experiment_id,
@@ -137,3 +138,11 @@ def _is_over(instance: dg.DagsterInstance, run_id: str) -> bool:
     """Whether Dagster knows that a run has ended; it knows nothing of one of another instance."""
     run = instance.get_run_by_id(run_id)
     return run is not None and run.is_finished
+
+
+def _was_killed(instance: dg.DagsterInstance, asset: dg.AssetKey, run_id: str) -> bool:
+    """Whether Dagster knows a run, but not that it has made the asset."""
+    if instance.get_run_by_id(run_id) is None:
+        return False
+    made = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
+    return all(record.asset_key != asset for record in made)

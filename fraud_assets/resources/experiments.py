@@ -3,6 +3,7 @@
 import json
 import re
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
@@ -21,6 +22,9 @@ from fraud_assets.resources.object_store import (
 
 _STATE = "experiment.json"
 
+# Whether a Dagster run, by its id, is known to have ended without a result.
+WasKilled = Callable[[str], bool]
+
 
 @dataclass(frozen=True)
 class ExperimentState:
@@ -30,12 +34,14 @@ class ExperimentState:
         experiment_id: of data, split, space, settings and code; see `tuning.experiment_id`.
         token: this experiment's and no other's, in whatever storage: its MLflow run is known by it.
         mlflow_run_id: the parent run; None until there is one.
+        dagster_run_id: the Dagster run that worked on it last.
         outcome: `searched` when all trials have ended; `failed` where nothing can come of them; None before.
     """
 
     experiment_id: str
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     mlflow_run_id: str | None = None
+    dagster_run_id: str | None = None
     outcome: Literal["searched", "failed"] | None = None
 
 
@@ -89,20 +95,25 @@ class ExperimentFolder:
         """The first number, from 1 on, of which Tune has no folder yet."""
         return 1 + sum(name.startswith("attempt-") for name in _names(self.location))
 
-    def is_over(self, result: Location) -> bool:
+    def is_over(self, result: Location, was_killed: WasKilled) -> bool:
         """Whether nothing is left to go on with: its outcome is stored as `result`, or it failed.
 
-        A search that ended while its result could not be stored is not: `result` is older than its outcome then.
+        A search that ended while its result could not be stored is not: `result` is older than its outcome then. Nor is
+        one whose run was killed between storing the result and telling Dagster of it.
         """
         state = self.state()
         if state.outcome != "searched":
             return state.outcome == "failed"
+        if state.dagster_run_id is not None and was_killed(state.dagster_run_id):
+            return False
         with explain_errors(result):
             stored, told = result.filesystem.get_file_info([result.path, self.location.child(_STATE).path])
         return bool(stored.type == fs.FileType.File and stored.mtime >= told.mtime)
 
 
-def open_experiment(storage: Location, label: str, experiment_id: str, result: Location) -> ExperimentFolder:
+def open_experiment(
+    storage: Location, label: str, experiment_id: str, result: Location, was_killed: WasKilled
+) -> ExperimentFolder:
     """The unfinished experiment with this id, or a new one.
 
     Args:
@@ -110,6 +121,7 @@ def open_experiment(storage: Location, label: str, experiment_id: str, result: L
         label: what its name begins with.
         experiment_id: of data, split, space, settings and code.
         result: where the outcome of a search is stored in the end.
+        was_killed: whether a Dagster run is known to have ended before it told of its result.
 
     Raises:
         StorageError: the storage refused it.
@@ -119,7 +131,7 @@ def open_experiment(storage: Location, label: str, experiment_id: str, result: L
     last = max(numbers, default=0)
     if last:
         folder = ExperimentFolder(storage.child(f"{base}-{last}"), experiment_id)
-        if not folder.is_over(result):
+        if not folder.is_over(result, was_killed):
             return folder
     return ExperimentFolder(storage.child(f"{base}-{last + 1}"), experiment_id)
 

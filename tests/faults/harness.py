@@ -31,6 +31,7 @@ MODEL_FAULTS = ("everything", "run", "sigterm", "sigint")
 _PATIENCE_S = 150
 _SEARCH = "raw_dataset,dataset_split,tuning_results"
 _MODEL = "best_params,fraud_model"
+_SEARCHED = "Materialized value tuning_results"
 
 
 @dataclass(frozen=True)
@@ -239,9 +240,12 @@ def break_and_finish(broken: Search, kills: list[Kill], of_the_model: Kill | Non
 def _break(broken: Search, kills: list[Kill], select: str) -> list[tuple[Kill, bool]]:
     hits = []
     for kill in kills:
-        code, hit, _ = broken.run(kill, select)
+        code, hit, log = broken.run(kill, select)
         hits.append((kill, hit))
         if code == 0:
+            return hits
+        if select == _SEARCH and _SEARCHED in log:
+            # Struck when Dagster knew of the result: the same command again would ask for another search.
             return hits
     code, _, log = broken.run(select=select)
     if code != 0:

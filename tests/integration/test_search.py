@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 
+from fraud_assets.io_manager import ParquetIOManager
 from fraud_assets.ml.ensemble import average
 from fraud_assets.ml.estimator import FraudClassifier
 from fraud_assets.ml.schema import Dataset
@@ -94,6 +96,27 @@ def test_a_search_first_tries_what_the_last_one_found(work: Path, embedded_mlflo
     cold = [json.loads(params) for params in grid_of(work)["params"]]
     assert [params["booster"] for params in cold[:3]] == ["gbtree", "gbtree", "forest"]
     assert cold[1].items() >= dict(space.start[0]).items()
+
+
+def test_a_result_that_was_stored_but_never_told_to_dagster_is_made_of_the_same_trials(
+    work: Path, embedded_mlflow: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stored_only = ParquetIOManager.handle_output
+
+    def killed_after_storing(self: ParquetIOManager, context: dg.OutputContext, value: Any) -> None:
+        stored_only(self, context, value)
+        if context.asset_key == dg.AssetKey("tuning_results"):
+            raise RuntimeError("killed")
+
+    wanted = config(work, trials=4)
+    with monkeypatch.context() as patch:
+        patch.setattr(ParquetIOManager, "handle_output", killed_after_storing)
+        assert not materialize(wanted, ASSETS[:3], dg.DagsterInstance.local_temp(str(tmp_path))).success
+    trials = set(grid_of(work)["trial_id"])
+    assert materialize(wanted, ASSETS[2:3], dg.DagsterInstance.local_temp(str(tmp_path))).success
+    assert set(grid_of(work)["trial_id"]) == trials
+    assert materialize(wanted, ASSETS[2:3], dg.DagsterInstance.local_temp(str(tmp_path))).success
+    assert not set(grid_of(work)["trial_id"]) & trials, "a materialization that is asked for again is another search"
 
 
 def test_a_second_objective_leaves_a_pareto_front_and_a_limit_chooses_on_it(work: Path, embedded_mlflow: str) -> None:
