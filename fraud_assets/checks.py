@@ -6,13 +6,15 @@ MaterializeResult[T] for an asset with checks, and takes a bare MaterializeResul
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 
-from fraud_assets.metadata import table
+from fraud_assets.metadata import named_values, table
 from fraud_assets.ml.calibration import CalibrationSummary
+from fraud_assets.ml.drift import DriftReport
 from fraud_assets.ml.evaluate import Metric, direction
 from fraud_assets.ml.judgement import Judgement
 from fraud_assets.ml.leakage import LeakageReport
@@ -23,6 +25,11 @@ LEAKAGE = dg.AssetCheckSpec(
     "no_leakage_suspects",
     asset="raw_dataset",
     description="No column decides the label nearly alone, and none knows old labels but not the newest ones.",
+)
+DRIFT = dg.AssetCheckSpec(
+    "no_drift",
+    asset="raw_dataset",
+    description="Columns and prevalence are distributed as in the data that the champion was trained on.",
 )
 COPIES = dg.AssetCheckSpec(
     "copies_on_one_side",
@@ -69,6 +76,34 @@ def of_leakage(report: LeakageReport) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN,
         description="; ".join(f"{column} {what}" for column, what in report.suspects.items()) or None,
         metadata={"each column alone (ROC AUC)": table(report.columns)},
+    )
+
+
+def of_drift(report: DriftReport | None) -> dg.AssetCheckResult:
+    """Whether the data has drifted away from the champion's; a warning: that is what training anew is for.
+
+    Args:
+        report: None where there is no champion.
+    """
+    if report is None:
+        return dg.AssetCheckResult(check_name=DRIFT.name, passed=True, description="no champion to compare with")
+    return dg.AssetCheckResult(
+        check_name=DRIFT.name,
+        passed=not report.has_drifted,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(f"{what}: {phrase}" for what, phrase in report.drifted.items()) or None,
+        metadata={
+            "columns": table(report.columns),
+            "columns that are gone": ", ".join(report.absent) or "none",
+            "columns that are new": ", ".join(report.added) or "none",
+            "prevalence": report.prevalence_now,
+            "prevalence of the champion's data": report.prevalence_before,
+            "rows": report.rows_now,
+            "rows of the champion's data": report.rows_before,
+            "data version": report.version_now,
+            "data version of the champion": report.version_before,
+            "thresholds": named_values(asdict(report.thresholds), ("threshold", "value")),
+        },
     )
 
 

@@ -7,10 +7,12 @@ import pyarrow as pa
 
 from fraud_assets import checks
 from fraud_assets.ml.calibration import summarize_calibration
+from fraud_assets.ml.drift import DriftThresholds, find_drift
 from fraud_assets.ml.fraud_metrics import MetricSettings
 from fraud_assets.ml.judgement import judge
 from fraud_assets.ml.leakage import find_leakage
 from fraud_assets.ml.random_split import split_at_random
+from fraud_assets.ml.reference import Reference
 from fraud_assets.ml.schema import Dataset
 from fraud_assets.ml.scored_rows import ScoredRows
 from fraud_assets.ml.split import Split, SplitSettings
@@ -59,6 +61,48 @@ def test_a_leakage_suspect_is_a_warning_that_names_the_column() -> None:
     assert not result.passed
     assert result.severity == dg.AssetCheckSeverity.WARN
     assert "blocked decides the label nearly alone" in str(result.description)
+
+
+def of_drift(now: pd.DataFrame) -> dg.AssetCheckResult:
+    reference = Reference.of(dataset_of(transactions(1000)))
+    return checks.of_drift(find_drift(reference, dataset_of(now, version="v2"), DriftThresholds()))
+
+
+def test_without_a_champion_nothing_has_drifted() -> None:
+    result = checks.of_drift(None)
+    assert result.passed
+    assert result.description == "no champion to compare with"
+
+
+def test_drift_is_a_warning_that_says_what_and_how_much() -> None:
+    frame = transactions(1000, seed=1)
+    result = of_drift(frame.assign(share=frame["share"] + 1))
+
+    assert not result.passed
+    assert result.severity == dg.AssetCheckSeverity.WARN
+    assert str(result.description).startswith("share: distributed differently (PSI ")
+
+
+def test_data_as_before_passes_with_all_that_was_compared() -> None:
+    result = of_drift(transactions(1000, seed=1).assign(new=1))
+    shown = {name: value.value for name, value in result.metadata.items()}
+
+    assert result.passed
+    assert result.description is None
+    columns = result.metadata["columns"]
+    assert isinstance(columns, dg.TableMetadataValue)
+    assert {record.data["column"] for record in columns.records} == {*transactions(50).columns, "new"} - {LABEL}
+    assert (shown["data version"], shown["data version of the champion"]) == ("v2", "v1")
+    assert (shown["prevalence"], shown["prevalence of the champion's data"]) == (0.2, 0.2)
+    assert (shown["columns that are gone"], shown["columns that are new"]) == ("none", "new")
+    thresholds = result.metadata["thresholds"]
+    assert isinstance(thresholds, dg.TableMetadataValue)
+    assert {"threshold": "psi", "value": 0.2} in [record.data for record in thresholds.records]
+
+
+def test_the_check_for_drift_blocks_nothing() -> None:
+    assert not checks.DRIFT.blocking
+    assert checks.DRIFT.asset_key == dg.AssetKey("raw_dataset")
 
 
 def test_a_failed_blocking_check_keeps_what_follows_from_starting() -> None:
