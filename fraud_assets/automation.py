@@ -4,6 +4,7 @@ import dagster as dg
 
 from fraud_assets.assets.config import RawDatasetConfig, ScoredTransactionsConfig
 from fraud_assets.assets.dataset import dataset_source
+from fraud_assets.checks import DRIFT
 from fraud_assets.conditions import status_of
 from fraud_assets.object_watch import ObjectWatch
 from fraud_assets.resources.inventory import Inventory
@@ -126,7 +127,7 @@ def drift_sensor(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipR
     run = context.dagster_run
     events = context.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
     evaluations = [entry.get_dagster_event().asset_check_evaluation_data for entry in events]
-    (drift,) = (told for told in evaluations if told.check_name == "no_drift")
+    (drift,) = (told for told in evaluations if told.check_name == DRIFT.name)
     compared = bool(drift.metadata)
     if drift.passed and compared:
         return dg.SkipReason(f"run {run.run_id} has found no drift")

@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from fraud_assets.assets.tuning_config import TuningConfig
+from fraud_assets.ml.drift import DriftThresholds
 from fraud_assets.ml.evaluate import Metric
 from fraud_assets.ml.schema import DataError, DatasetSpec
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
@@ -16,6 +17,35 @@ from fraud_assets.resources.ray_tune import RayTune
 
 def _from_environment(variable: str, what: str) -> str:
     return f"{what} Default: the environment variable {variable}."
+
+
+class DriftConfig(dg.Config):
+    """When the data counts as drifted away from what the champion was trained on; see `ml.drift`."""
+
+    days: float | None = Field(
+        default=7,
+        gt=0,
+        description="The rows of the last so many days are compared: whole weeks, as days differ. None, and data "
+        "without a time: all rows.",
+    )
+    psi: float = Field(default=DriftThresholds.psi, gt=0, description="Population stability index of a column.")
+    ks: float = Field(default=DriftThresholds.ks, gt=0, lt=1, description="Kolmogorov-Smirnov statistic of a column.")
+    missing_rate: float = Field(
+        default=DriftThresholds.missing_rate, gt=0, lt=1, description="Change of a column's share of missing values."
+    )
+    prevalence: float = Field(
+        default=DriftThresholds.prevalence, gt=0, description="Relative change of the share of frauds."
+    )
+    new_categories: float = Field(
+        default=DriftThresholds.new_categories, gt=0, lt=1, description="Share of rows with a category that is new."
+    )
+    level: float = Field(
+        default=DriftThresholds.level, gt=0, lt=1, description="How often anything is told by chance alone."
+    )
+
+    def thresholds(self) -> DriftThresholds:
+        """From where on a change counts."""
+        return DriftThresholds(**self.model_dump(exclude={"days"}))
 
 
 class RawDatasetConfig(dg.Config):
@@ -55,6 +85,9 @@ class RawDatasetConfig(dg.Config):
     )
     duplicates: Literal["drop", "keep"] = Field(
         default="drop", description="Whether exact copies of a row are dropped, or kept on one side of every split."
+    )
+    drift: DriftConfig = Field(
+        default_factory=DriftConfig, description="When the check no_drift fails: what changed, and by how much."
     )
 
     def dataset_uri(self) -> str | None:

@@ -1,6 +1,7 @@
 """The raw transactions and the role of each of them."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import numpy as np
@@ -8,12 +9,16 @@ import pandas as pd
 import pyarrow as pa
 
 from fraud_assets import checks
-from fraud_assets.assets.config import DatasetSplitConfig, RawDatasetConfig, validate_run_config
+from fraud_assets.assets.config import DatasetSplitConfig, DriftConfig, RawDatasetConfig, validate_run_config
 from fraud_assets.conditions import NIGHTLY, ON_OTHER_DATA
+from fraud_assets.io_manager import JsonIOManager
 from fraud_assets.metadata import column_schema, table
 from fraud_assets.ml.schema import DataError, Dataset, DatasetSpec
 from fraud_assets.ml.split import Split
 from fraud_assets.resources.object_store import Location, ObjectStore, check_access, explain_errors, locate
+
+if TYPE_CHECKING:
+    from fraud_assets.ml.drift import DriftReport
 
 _SAMPLE_SPEC = DatasetSpec(
     label="tx_fraud", entity="customer_id", time="tx_datetime", exclude=("transaction_id", "terminal_id")
@@ -27,7 +32,7 @@ _PREVIEW_ROWS = 10
     automation_condition=NIGHTLY,
     kinds={"s3", "parquet"},
     code_version="1",
-    check_specs=[checks.LEAKAGE],
+    check_specs=[checks.LEAKAGE, checks.DRIFT],
 )
 def raw_dataset(  # type: ignore[no-untyped-def] # see `checks`
     context: dg.AssetExecutionContext, config: RawDatasetConfig, object_store: ObjectStore
@@ -63,8 +68,30 @@ def raw_dataset(  # type: ignore[no-untyped-def] # see `checks`
             "data version": dataset.version,
             "preview": table(dataset.table.slice(0, _PREVIEW_ROWS).to_pandas()),
         },
-        check_results=[checks.of_leakage(find_leakage(dataset))],
+        check_results=[
+            checks.of_leakage(find_leakage(dataset)),
+            checks.of_drift(_drift(dataset, config.drift, object_store)),
+        ],
     )
+
+
+def _drift(dataset: Dataset, config: DriftConfig, object_store: ObjectStore) -> "DriftReport | None":
+    """How the newest rows differ from what the champion was trained on; None where there is no champion."""
+    from fraud_assets.ml.drift import find_drift
+    from fraud_assets.resources.contenders import ContenderFolder
+
+    # The champion comes after this asset, so that its value from last time is no input.
+    last = JsonIOManager(store=object_store).stored("champion_model")
+    if last is None or last["champion"] is None:
+        return None
+    reference = ContenderFolder.of(object_store, last["registered_model"], last["champion"]).reference()
+    if reference is None:
+        return None
+    recent = dataset
+    if config.days is not None and dataset.time is not None:
+        since = dataset.time.max() - pd.Timedelta(days=config.days)
+        recent = replace(dataset, table=dataset.table.filter(pa.array(dataset.time > since)))
+    return find_drift(reference, recent, config.thresholds())
 
 
 def dataset_source(config: RawDatasetConfig, object_store: ObjectStore) -> tuple[Location, DatasetSpec]:

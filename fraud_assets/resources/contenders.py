@@ -12,6 +12,7 @@ from pyarrow import fs
 
 from fraud_assets.ml.challenge import Contender
 from fraud_assets.ml.estimator import FraudClassifier
+from fraud_assets.ml.reference import Reference
 from fraud_assets.ml.schema import Dataset
 from fraud_assets.ml.seen_rows import SeenRows
 from fraud_assets.ml.split import Split
@@ -26,6 +27,7 @@ from fraud_assets.resources.object_store import (
 
 _ABOUT = "contender.json"
 _SEEN = "seen_rows.parquet"
+_REFERENCE = "reference.parquet"
 _CLASSIFIER = "classifier"
 
 
@@ -45,7 +47,7 @@ class ContenderFolder:
         return cls(store.child("models", quote(registered_model, safe=""), f"v{version}"))
 
     def save(self, judged: FraudClassifier, dataset: Dataset, split: Split, run_id: str) -> None:
-        """Keep the fit that the holdout judged, and which rows it has seen.
+        """Keep the fit that the holdout judged, which rows it has seen, and what later data is compared with.
 
         Args:
             judged: fitted without the holdout.
@@ -61,9 +63,8 @@ class ContenderFolder:
             judged.save(Path(name))
             for file in Path(name).iterdir():
                 replace_object(self.location.child(_CLASSIFIER, file.name), file.read_bytes())
-        sink = pa.BufferOutputStream()
-        pq.write_table(seen.to_arrow(), sink, compression="none")  # hashes don't get smaller
-        replace_object(self.location.child(_SEEN), sink.getvalue().to_pybytes())
+        self._write(_SEEN, seen.to_arrow(), compression="none")  # hashes don't get smaller
+        self._write(_REFERENCE, Reference.of(dataset).to_arrow(), compression="zstd")
         # Last: where it is, all is.
         about = {"mlflow_run_id": run_id, "data_version": dataset.version}
         replace_object(self.location.child(_ABOUT), json.dumps(about).encode())
@@ -91,5 +92,23 @@ class ContenderFolder:
             with explain_errors(place):
                 fs.copy_files(place.path, name, place.filesystem, fs.LocalFileSystem())
             classifier = FraudClassifier.load(Path(name))
-        seen = pq.read_table(pa.BufferReader(read_object(self.location.child(_SEEN))))
-        return Contender(classifier, SeenRows.from_arrow(seen))
+        return Contender(classifier, SeenRows.from_arrow(self._read(_SEEN)))
+
+    def reference(self) -> Reference | None:
+        """What is kept of the data that the version comes from; None where nothing is.
+
+        Raises:
+            StorageError: the storage refused it.
+        """
+        try:
+            return Reference.from_arrow(self._read(_REFERENCE))
+        except ObjectNotFoundError:
+            return None
+
+    def _write(self, name: str, table: pa.Table, compression: str) -> None:
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression=compression)
+        replace_object(self.location.child(name), sink.getvalue().to_pybytes())
+
+    def _read(self, name: str) -> pa.Table:
+        return pq.read_table(pa.BufferReader(read_object(self.location.child(name))))
