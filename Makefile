@@ -5,6 +5,7 @@
 # make bench-handbook  the Fraud Detection Handbook's protocol, five seeds: half an hour or more
 # make bench-growth  what a row costs from 50,000 to 1,750,000 rows, in seconds and memory: a quarter of an hour
 # make faults        searches that are broken at random moments, 200 times: two hours
+# make soak       two weeks of deliveries in fast motion, with the daemon and nobody at a keyboard: ten minutes
 # make honesty       holdout intervals against fresh data, twenty repetitions
 # make lock          resolve the dependencies anew
 
@@ -17,7 +18,7 @@ export DAGSTER_HOME ?= $(HOME_FOLDER)/dagster_home
 
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: materialize dev test lint types test-fast test-integration bench bench-handbook bench-growth faults honesty lock clean
+.PHONY: materialize dev test lint types test-fast test-integration bench bench-handbook bench-growth faults soak honesty lock clean
 
 .venv/runtime: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed: make PYTHON=python3.11"'
@@ -80,6 +81,10 @@ bench-growth: .venv/runtime
 # Fewer of them: make faults FAULTS="--kills 20 --storage folder".
 faults: .venv/development
 	$(BIN)/python -m tests.faults.run $(FAULTS)
+
+# Others: make soak SOAK="--days 30 --every 5 --seed 1".
+soak: .venv/development
+	$(BIN)/python -m tests.soak.run $(SOAK)
 
 honesty: .venv/runtime
 	$(BIN)/python benchmarks/honesty.py

@@ -1,5 +1,7 @@
 """What starts a run when nobody is there: jobs, a schedule, sensors."""
 
+import os
+
 import dagster as dg
 
 from fraud_assets.assets.config import RawDatasetConfig, ScoredTransactionsConfig
@@ -13,6 +15,8 @@ from fraud_assets.resources.new_data_policy import NewDataPolicy
 from fraud_assets.resources.object_store import Location, ObjectStore, locate
 from fraud_assets.run_config import run_config_of
 
+# Seconds between two looks at a location.
+_INTERVAL_S = int(os.environ.get("FRAUD_SENSOR_INTERVAL", "60"))
 _DATA = ("raw_dataset", "dataset_split")
 _MODEL = ("fraud_model", "champion_model")
 
@@ -74,7 +78,7 @@ declarative_automation = dg.AutomationConditionSensorDefinition(
 )
 
 
-@dg.sensor(jobs=list(_JOBS.values()), minimum_interval_seconds=60, default_status=status_of("sensor"))
+@dg.sensor(jobs=list(_JOBS.values()), minimum_interval_seconds=_INTERVAL_S, default_status=status_of("sensor"))
 def new_data_sensor(
     context: dg.SensorEvaluationContext, object_store: ObjectStore, new_data_policy: NewDataPolicy
 ) -> dg.SensorResult:
@@ -95,7 +99,7 @@ def new_data_sensor(
     return watch.tick(context)
 
 
-@dg.sensor(job=score_job, minimum_interval_seconds=60, default_status=status_of("sensor"))
+@dg.sensor(job=score_job, minimum_interval_seconds=_INTERVAL_S, default_status=status_of("sensor"))
 def new_scoring_sensor(
     context: dg.SensorEvaluationContext, object_store: ObjectStore, new_data_policy: NewDataPolicy
 ) -> dg.SensorResult:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -131,13 +132,72 @@ def minio(binary: Path, folder: Path, certificate: ServerCertificate | None = No
         yield server
 
 
+@dataclass(frozen=True)
+class Postgres:
+    """A PostgreSQL server that can be stopped and started.
+
+    Attributes:
+        folder: of its data.
+        port: of 127.0.0.1.
+    """
+
+    folder: Path
+    port: int
+
+    @property
+    def uri(self) -> str:
+        """As SQLAlchemy takes it, whose own default driver is another one from 2.1 on."""
+        return f"postgresql+psycopg2://fraud@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        self._control("start", "-w", "-l", str(self.folder / "log"), "-o", options)
+
+    def stop(self) -> None:
+        """Stop it as a crash would: connections break."""
+        self._control("stop", "-m", "immediate")
+
+    def _control(self, *arguments: str) -> None:
+        run_unprivileged("pg_ctl", "-D", str(self.folder / "data"), *arguments)
+
+
+def run_unprivileged(*command: str) -> None:
+    """Run a program of PostgreSQL, which refuses to be root."""
+    root = os.geteuid() == 0
+    subprocess.run(
+        command, check=True, user="nobody" if root else None, cwd="/", stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
 @contextmanager
-def mlflow(folder: Path) -> Iterator[str]:
-    """An MLflow tracking server on SQLite that hands out artifacts itself; yields its URI."""
+def postgres() -> Iterator[Postgres]:
+    """PostgreSQL of this machine, with an empty database."""
+    folder = Path(tempfile.mkdtemp(prefix="fraud-pg-"))
+    if os.geteuid() == 0:
+        shutil.chown(folder, "nobody")
+    try:
+        run_unprivileged("initdb", "-D", str(folder / "data"), "-U", "fraud", "-A", "trust", "-N")
+        with free_ports(1) as (port,):
+            pass
+        server = Postgres(folder, port)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def mlflow(folder: Path, database: str | None = None) -> Iterator[str]:
+    """An MLflow tracking server that hands out artifacts itself, on SQLite or `database`; yields its URI."""
     with free_ports(1) as (port,):
         uri = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
+    command += ["--backend-store-uri", database or f"sqlite:///{folder / 'mlflow.db'}"]
     command += ["--artifacts-destination", str(folder / "artifacts")]
     # The job runner takes half a minute and a gigabyte, and nothing here uses it.
     with running(command, folder, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, _health(uri), timeout_s=180):

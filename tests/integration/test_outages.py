@@ -1,6 +1,7 @@
 """Servers that are away while a search goes on: for a while, or for good."""
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 from tests.integration.graph import mlflow_runs, statuses, the_study, workplace
 from tests.integration.transactions import ROLES, write_transactions
 from tests.network import line_to
-from tests.servers import S3Server
+from tests.servers import S3Server, mlflow, postgres
 
 pytestmark = pytest.mark.integration
 
@@ -83,6 +84,27 @@ def test_mlflow_that_is_away_for_a_while_misses_nothing(tmp_path: Path, mlflow_s
             log = log_of(process, f"trial 2/{TRIALS}", outage)
             assert process.returncode == 0, log
     parent, children = the_study(mlflow_server, before)
+    assert parent.info.status == "FINISHED"
+    assert statuses(children) == ["FINISHED"] * TRIALS
+    assert all(child.data.metrics and child.data.params for child in children)
+
+
+@pytest.mark.skipif(shutil.which("initdb") is None, reason="PostgreSQL is not installed")
+def test_a_database_behind_mlflow_that_crashes_and_comes_back_misses_nothing(tmp_path: Path) -> None:
+    server_folder = tmp_path / "mlflow"
+    server_folder.mkdir()
+    with postgres() as database, mlflow(server_folder, database.uri) as uri:
+
+        def outage() -> None:
+            database.stop()
+            time.sleep(OUTAGE_S)
+            database.start()
+
+        with workplace(tmp_path, MLFLOW_TRACKING_URI=uri) as place:
+            process = place.start_materialize("raw_dataset,dataset_split,tuning_results", config(tmp_path))
+            log = log_of(process, f"trial 2/{TRIALS}", outage)
+            assert process.returncode == 0, log
+        parent, children = the_study(uri)
     assert parent.info.status == "FINISHED"
     assert statuses(children) == ["FINISHED"] * TRIALS
     assert all(child.data.metrics and child.data.params for child in children)
