@@ -1,6 +1,7 @@
 """The whole graph with nothing configured: no server, an empty working directory, Dagster's default executor."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.integration.graph import (
     the_study,
     workplace,
 )
+from tests.servers import REPOSITORY
 
 pytestmark = pytest.mark.integration
 
@@ -67,13 +69,13 @@ def test_every_asset_is_materialized_with_one_command(graph: Materialized) -> No
 
 def test_each_step_ran_in_a_process_of_its_own(graph: Materialized) -> None:
     steps = dict(re.findall(r" - (\d+) - (\w+) - STEP_START ", graph.finished.log))
-    assert sorted(steps.values()) == sorted(ASSETS)
+    assert sorted(steps.values()) == sorted([*ASSETS, "scored_transactions"])
 
 
-def test_all_five_assets_have_one_parent_run_that_is_finished(graph: Materialized) -> None:
+def test_all_assets_have_one_parent_run_that_is_finished(graph: Materialized) -> None:
     parent, _ = graph.study
     assert parent.info.status == "FINISHED"
-    for asset in ("best_params", "fraud_model"):
+    for asset in ("best_params", "fraud_model", "champion_model"):
         assert stored_json(graph.storage, asset)["mlflow_parent_run_id"] == parent.info.run_id
     info = read_info(pq.read_table(graph.storage / "assets" / "tuning_results.parquet"))
     assert info["mlflow_parent_run_id"] == parent.info.run_id
@@ -150,6 +152,17 @@ def test_the_log_shows_each_trial_with_its_score_the_best_and_what_is_left(graph
     best = [float(score) for _, score, _ in lines]
     assert best == sorted(best)
     assert f"{stored_json(graph.storage, 'best_params')['best_trial']['score']:.4f}" == lines[-1][1]
+
+
+def test_the_first_model_is_the_champion_and_a_version_can_be_named_by_one_command(graph: Materialized) -> None:
+    assert stored_json(graph.storage, "champion_model")["decision"] == "promoted"
+    page = (REPOSITORY / "docs" / "automation.md").read_text()
+    (command,) = re.findall(r"^(dagster asset materialize --select champion_model .*)$", page, re.MULTILINE)
+    done = graph.place.run(*shlex.split(command))
+    assert done.code == 0, done.log
+    value = stored_json(graph.storage, "champion_model")
+    assert (value["decision"], value["champion"]) == ("unchanged", 1)
+    assert value["reason"] == "version 1, which was named by hand, is the champion already"
 
 
 def test_the_summary_tells_where_to_look(graph: Materialized) -> None:

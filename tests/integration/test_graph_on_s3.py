@@ -95,11 +95,15 @@ def test_everything_that_the_graph_stores_is_in_the_bucket(graph: Materialized) 
     # Tune makes folders as S3's consoles do, SeaweedFS keeps empty ones: objects without content.
     keys = {key for key, content in graph.objects().items() if content or not key.endswith("/")}
     values = {
-        f"graph/assets/{asset}.{'json' if asset in ('best_params', 'fraud_model') else 'parquet'}" for asset in ASSETS
+        f"graph/assets/{asset}.{'json' if asset in ('best_params', 'fraud_model', 'champion_model') else 'parquet'}"
+        for asset in ASSETS
     }
     folder = f"graph/tune/{graph.value('best_params')['experiment']}"
     tune = {key for key in keys if key.startswith(f"{folder}/")}
-    assert keys == {"raw/transactions/article.csv"} | values | tune
+    version = f"graph/models/fraud_model/v{graph.value('fraud_model')['version']}"
+    model = {key for key in keys if key.startswith(f"{version}/")}
+    assert {f"{version}/{name}" for name in ("contender.json", "seen_rows.parquet", "reference.parquet")} < model
+    assert keys == {"raw/transactions/article.csv"} | values | tune | model
     assert len([key for key in tune if key.endswith("/result.json")]) == TRIALS
     assert any(key.startswith(f"{folder}/attempt-1/experiment_state") for key in tune)
     assert list(graph.place.folder.iterdir()) == []
