@@ -33,7 +33,7 @@ def main() -> int:
     """Exit code 1 where something did not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--history", type=int, default=30, help="days that are there at first")
-    parser.add_argument("--days", type=int, default=16, help="days that are delivered")
+    parser.add_argument("--days", type=int, default=18, help="days that are delivered")
     parser.add_argument("--change", type=int, default=7, help="delivery from which on the pattern of fraud is another")
     parser.add_argument("--every", type=float, default=15, help="seconds between two deliveries")
     parser.add_argument("--seed", type=int, default=0, help="of the simulation")

@@ -26,17 +26,19 @@ class World:
         days: that are delivered.
         change: which delivery is the first with the new pattern, from 1 on.
         seed: of the simulation.
+        customers: enough of them for a dozen frauds a day, as one that is surely better needs frauds to show it on.
     """
 
     history: int
     days: int
     change: int
     seed: int = 0
+    customers: int = 1200
 
     def frame(self) -> pd.DataFrame:
         """All transactions, with the number of the day that each belongs to: 0 is the first of the history."""
         changed = START + timedelta(days=self.history + self.change - 1)
-        config = SampleConfig(start=START, days=self.history + self.days, seed=self.seed)
+        config = SampleConfig(customers=self.customers, start=START, days=self.history + self.days, seed=self.seed)
         frame = generate(config, lambda day: BEFORE if day < changed else AFTER)
         return frame.assign(day=(frame["tx_datetime"] - pd.Timestamp(START)).dt.days)
 
