@@ -88,6 +88,8 @@ def new_data_sensor(
     """
     location, spec = dataset_source(RawDatasetConfig(), object_store)
     job = _JOBS[new_data_policy.on_new_data]
+    if job is retrain_job and context.instance.get_latest_materialization_event(dg.AssetKey("best_params")) is None:
+        job = retune_job  # there are no best parameters yet
     watch = ObjectWatch(
         Inventory(_soon(object_store.root).child("sensors", context.sensor_name), _soon(location), spec),
         new_data_policy,

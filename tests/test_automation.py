@@ -201,6 +201,16 @@ def test_the_next_run_waits_for_min_interval(dataset: Path, daemon: Daemon) -> N
     assert daemon.tick() is None
 
 
+def test_a_retrain_is_a_retune_as_long_as_there_are_no_best_parameters(dataset: Path, daemon: Daemon) -> None:
+    daemon.policy = NewDataPolicy(settle_seconds=0, min_interval=0, on_new_data="retrain")
+    daemon.tick()
+    daemon.instance.report_runless_asset_event(dg.AssetMaterialization("best_params"))
+    write(dataset, "tuesday", "0,1")
+    daemon.tick()
+    assert [request.job_name for request in daemon.asked] == ["retune_job", "retrain_job"]
+    assert daemon.asked[1].run_config == {"ops": {"fraud_model": {"config": {"tuned_on": "earlier_data"}}}}
+
+
 def test_an_object_that_turns_bad_asks_for_one_run_that_will_say_why(dataset: Path, daemon: Daemon) -> None:
     daemon.policy = NewDataPolicy(settle_seconds=0, min_interval=0, min_new_rows=100, min_new_frauds=None)
     daemon.tick()
