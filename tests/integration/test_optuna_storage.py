@@ -1,4 +1,4 @@
-"""A search in a storage of Optuna's, read back with Optuna: at its end, after a kill, and where the storage was away."""
+"""A search in a storage of Optuna's, read back with Optuna: at its end, after a kill, and after an outage."""
 
 import os
 import shutil
