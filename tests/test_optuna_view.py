@@ -250,6 +250,26 @@ def test_a_storage_that_stays_away_costs_the_search_nothing_but_a_warning(
     assert states(tell(database, [], [finished("a")])) == [("a", "COMPLETE")], "the run that goes on completes it"
 
 
+def test_a_trial_whose_making_was_answered_by_nobody_is_not_made_twice(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optuna_view, "_RETRY_AFTER_S", 0.05)
+    with OptunaStorage(storage=url).opened() as opened, watched_study(opened, watched(), [], LOG) as views:
+        assert opened is not None
+        make = opened.storage.create_new_trial
+        lost = iter([True])
+
+        def make_and_lose_the_answer(*arguments: Any) -> Any:
+            made = make(*arguments)
+            if next(lost, False):
+                raise ConnectionError("reset by peer")
+            return made
+
+        monkeypatch.setattr(opened.storage, "create_new_trial", make_and_lose_the_answer)
+        hear(views, [running("a"), finished("a"), running("b"), finished("b")])
+    assert states(load(url)) == [("a", "COMPLETE"), ("b", "COMPLETE")]
+
+
 def test_a_storage_that_hangs_holds_up_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -300,7 +320,10 @@ SECRET = "s3cr3t"
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        (f"postgresql+psycopg2://fraud:{SECRET}@127.0.0.1:1/x", "127.0.0.1:1/x can't be used (OperationalError"),
+        (
+            f"postgresql+psycopg2://fraud:{SECRET}@127.0.0.1:1/x",
+            "storage postgresql+psycopg2://127.0.0.1:1/x can't be used (OperationalError",
+        ),
         (f"postgresql+psycopg2://127.0.0.1:1/x?user=fraud&password={SECRET}", "127.0.0.1:1/x can't be used"),
         (f"postgresql+psycopg2://fraud:p{{x}}{SECRET}@127.0.0.1:1/x", "can't be used (OperationalError"),
         # Not percent-encoded: a piece of the password would be a host, a port or a database.

@@ -182,9 +182,9 @@ def test_a_database_that_crashes_in_the_middle_costs_no_trial(tmp_path: Path) ->
         code, log = log_of(place, config(tmp_path), "trial 2/", outage)
         assert code == 0, log
         study, grid = the_only_study(database.uri), grid_of(place.folder).to_pandas()
-    assert len(grid) == TRIALS
-    assert complete(study) == scores(grid, "average_precision")
-    assert len(study.trials) == TRIALS
+        assert len(grid) == TRIALS
+        assert complete(study) == scores(grid, "average_precision")
+        assert len(study.trials) == TRIALS
 
 
 @_WITH_POSTGRES
