@@ -22,6 +22,7 @@ from fraud_assets.notifications import notify_champion, notify_failure
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
 from fraud_assets.resources.new_data_policy import NewDataPolicy
 from fraud_assets.resources.object_store import ObjectStore
+from fraud_assets.resources.optuna_storage import OptunaStorage
 from fraud_assets.resources.ray_tune import RayTune
 from fraud_assets.resources.webhook import Webhook
 
@@ -49,6 +50,7 @@ defs = dg.Definitions(
         "ray": RayTune.configure_at_launch(),
         "new_data_policy": NewDataPolicy.from_environment(),
         "mlflow": MlflowTracking.configure_at_launch(),
+        "optuna": OptunaStorage.configure_at_launch(),
         "webhook": Webhook(),
     },
 )

@@ -12,6 +12,7 @@ from fraud_assets.ml.evaluate import Metric
 from fraud_assets.ml.schema import DataError, DatasetSpec
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
 from fraud_assets.resources.object_store import Location, ObjectStore, locate
+from fraud_assets.resources.optuna_storage import OptunaStorage
 from fraud_assets.resources.ray_tune import RayTune
 
 
@@ -252,6 +253,7 @@ RESOURCES: dict[str, type[dg.ConfigurableResource[Any]]] = {
     "object_store": ObjectStore,
     "ray": RayTune,
     "mlflow": MlflowTracking,
+    "optuna": OptunaStorage,
 }
 
 

@@ -17,6 +17,8 @@ from fraud_assets.resources.journal import Journal
 from fraud_assets.resources.lease import Lease, LeaseTakenError, Watch
 from fraud_assets.resources.mlflow_tracking import MlflowTracking, ParentRun
 from fraud_assets.resources.object_store import ObjectStore
+from fraud_assets.resources.optuna_storage import OpenStorage
+from fraud_assets.resources.optuna_view import Watched, watched_study
 from fraud_assets.resources.ray_tune import Experiment, RayTune
 from fraud_assets.resources.trials import TrialRecord
 
@@ -82,7 +84,12 @@ def opened_experiment(
 
 
 def search(
-    opened: OpenExperiment, ray: RayTune, experiment: Experiment, failures: FailureLimit, log: dg.DagsterLogManager
+    opened: OpenExperiment,
+    ray: RayTune,
+    experiment: Experiment,
+    failures: FailureLimit,
+    log: dg.DagsterLogManager,
+    optuna_storage: OpenStorage | None = None,
 ) -> tuple[list[TrialRecord], dict[str, str]]:
     """Do what is left of a search.
 
@@ -95,6 +102,7 @@ def search(
         experiment: the whole of the search, as if nothing had been done; its name and storage don't matter.
         failures: how many of its trials may fail.
         log: of the step.
+        optuna_storage: where people watch it, if anywhere.
 
     Returns:
         All trials, and the id of each one's run in MLflow by the trial's id.
@@ -103,6 +111,7 @@ def search(
         RuntimeError: MLflow refused the record of a trial.
         TooManyFailedTrialsError: hardly anything else came of the trials.
         StorageError: the storage refused it.
+        OptunaStorageError: the storage in which it is to be watched refused the study, before any trial.
     """
     folder, journal = opened.folder, opened.journal
     before, left = journal.ended, experiment.trials - len(journal.ended)
@@ -110,7 +119,10 @@ def search(
         f"experiment {folder.name}: {experiment.trials} trials, {len(before)} of them ended in earlier runs; "
         f"MLflow parent run {opened.parent.run_id}"
     )
-    with opened.parent.child_runs() as children:
+    with (
+        watched_study(optuna_storage, _watched(opened, experiment), before, log) as views,
+        opened.parent.child_runs() as children,
+    ):
         children.go_on(before, journal.interrupted)
         trials = list(before)
         if left > 0:
@@ -128,10 +140,21 @@ def search(
                 told=[(told, trial) for trial in before if (told := point(trial.params)) is not None],
             )
             progress = ProgressLog(log, experiment.metric, experiment.trials, before)
-            with Background([journal, children]) as record:
+            with Background([journal, *views, children]) as record:
                 trials += ray.run(rest, [Watch(opened.lease), failures, progress, record])
     folder.update(outcome="searched")
     return trials, children.run_ids
+
+
+def _watched(opened: OpenExperiment, experiment: Experiment) -> Watched:
+    state = opened.folder.state()
+    attributes = {
+        "experiment_id": state.experiment_id,
+        "mlflow_parent_run_id": opened.parent.run_id,
+        "dagster_run_id": state.dagster_run_id or "",
+    }
+    objectives = [experiment.metric, *([experiment.second] if experiment.second else [])]
+    return Watched(opened.folder.name, state.token, attributes, objectives, experiment.space)
 
 
 def _is_over(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -21,6 +21,7 @@ from fraud_assets.ml.search_space import SearchSpace, resolve_search_space
 from fraud_assets.resources.failure_limit import FailureLimit
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
 from fraud_assets.resources.object_store import ObjectStore
+from fraud_assets.resources.optuna_storage import OptunaStorage
 from fraud_assets.resources.ray_tune import Experiment, RayTune
 from fraud_assets.resources.tune_results import read_predictions
 
@@ -53,6 +54,7 @@ def tuning_results(
     object_store: ObjectStore,
     ray: RayTune,
     mlflow: MlflowTracking,
+    optuna: OptunaStorage,
 ) -> dg.MaterializeResult[pa.Table]:
     """Every trial of the search on Ray Tune: configuration, metrics, status; each one a child run in MLflow."""
     from fraud_assets.ml.choice import choose_members
@@ -82,9 +84,10 @@ def tuning_results(
     object_store.check_access()
     label = f"{config.search_space.rpartition(':')[2]}-{config.metric}"
     tags = {"data_version": data_version, "dagster_asset": "tuning_results"}
-    with opened_experiment(
-        context, object_store, ray, mlflow, label=label, experiment_id=identity, tags=tags
-    ) as opened:
+    with (
+        optuna.opened() as optuna_storage,
+        opened_experiment(context, object_store, ray, mlflow, label=label, experiment_id=identity, tags=tags) as opened,
+    ):
         folder, parent = opened.folder, opened.parent
         experiment = Experiment(
             name=folder.name,
@@ -106,7 +109,7 @@ def tuning_results(
             retries=config.trial_retries,
         )
         failures = FailureLimit(config.max_failed_trials)
-        trials, children = search(opened, ray, experiment, failures, context.log)
+        trials, children = search(opened, ray, experiment, failures, context.log, optuna_storage)
         grid = grid_frame(
             [{**asdict(trial), "name": trial.name, "mlflow_run_id": children.get(trial.trial_id)} for trial in trials]
         )
@@ -160,6 +163,9 @@ def tuning_results(
                 "experiment id": identity,
                 "Ray storage": folder.location.uri,
                 "MLflow parent run": parent.url or parent.run_id,
+                **(
+                    {"Optuna study": f"{optuna_storage.study_name} in {optuna_storage.place}"} if optuna_storage else {}
+                ),
                 **pictures(
                     plots, ("optimization_history", "pareto_front", "param_importances", "parallel_coordinates")
                 ),

@@ -2,19 +2,22 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from fraud_assets.ml.evaluate import Metric, Objective, direction
+from fraud_assets.ml.schema import DataError, read_info
+from fraud_assets.ml.search_space import SearchSpace
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, TrialState
 
 # Below this, the trees of fANOVA describe single trials.
 MIN_TRIALS_FOR_IMPORTANCE = 10
@@ -39,43 +42,117 @@ class Importance:
     shares: dict[str, float]
 
 
-def to_study(grid: pd.DataFrame, metric: Metric, second: Objective | None = None) -> "Study":
-    """The trials of `result_grid.grid_frame` as a study, in their order.
+def to_study(
+    grid: pd.DataFrame | pa.Table,
+    metric: Metric | None = None,
+    second: Objective | None = None,
+    *,
+    space: SearchSpace | None = None,
+) -> "Study":
+    """The trials of a search as a study in memory, in their order.
 
-    The grid doesn't say from which ranges values were drawn, so a range is that of the values that occur: an integer or
-    float one, logarithmic where that fits the values better, else categorical. A conditional parameter is absent where
-    it was not asked for. A pruned trial is PRUNED, with what it scored where it was pruned; any other without a finite
-    score is FAIL, whatever ended it. The attribute `name` of a trial is the grid's.
+    A pruned trial is PRUNED, with what it scored where it was pruned; any other without a finite score is FAIL,
+    whatever ended it. The user attribute `name` of a trial is the grid's.
+
+    Args:
+        grid: the value of `tuning_results`, a table; or what `result_grid.grid_frame` made.
+        metric: what is improved; None for what the search improved, where `grid` is a table. The study has the
+            experiment's name then.
+        second: what is weighed against it, if `metric` is given.
+        space: what the trials were suggested by; the study has its ranges then, and what it adds to a configuration as
+            constants is in the user attribute `constants`. The grid doesn't know it. Without it each value of a
+            configuration is a parameter, and a range is that of the values that occur: an integer or float one,
+            logarithmic where that fits the values better, else categorical. In both cases a conditional parameter is
+            absent where it was not asked for.
+
+    Raises:
+        DataError: there is no metric, and `grid` doesn't say which one was improved.
+        ValueError: `space` doesn't suggest the configuration of a trial.
     """
     import optuna
 
+    study_name = None
+    if isinstance(grid, pa.Table):
+        if metric is None:
+            info = read_info(grid)
+            metric, second, study_name = info["metric"], info["preference"]["second"], info["experiment"]
+        grid = grid.to_pandas()
+    if metric is None:
+        raise DataError("which metric was improved is not in a DataFrame: pass metric, or tuning_results as a table")
     configurations = [_parameters(text) for text in grid["params"]]
-    names = list(dict.fromkeys(name for configuration in configurations for name in configuration))
-    distributions = {name: _distribution([c[name] for c in configurations if name in c]) for name in names}
+    if space is None:
+        names = list(dict.fromkeys(name for configuration in configurations for name in configuration))
+        inferred = {name: _distribution([c[name] for c in configurations if name in c]) for name in names}
+        distributions = [{name: inferred[name] for name in configuration} for configuration in configurations]
+    else:
+        distributions = [suggested(space, configuration) for configuration in configurations]
     objectives = [metric] if second is None else [metric, second]
-    study = optuna.create_study(directions=["minimize" if direction(o) == "min" else "maximize" for o in objectives])
-    states = optuna.trial.TrialState
-    for configuration, name, status, rounds, scores in zip(
+    study = optuna.create_study(study_name=study_name, directions=directions(objectives))
+    for configuration, ranges, name, status, rounds, scores in zip(
         configurations,
+        distributions,
         grid["name"],
         grid["status"],
         grid["rounds"],
         grid[objectives].astype(float).to_numpy(),
         strict=True,
     ):
-        complete = status == "finished" and np.isfinite(scores).all()
-        pruned = status == "pruned" and np.isfinite(scores[0])
+        state, values = outcome(status, scores.tolist())
         study.add_trial(
             optuna.trial.create_trial(
-                state=states.COMPLETE if complete else states.PRUNED if pruned else states.FAIL,
-                values=scores.tolist() if complete else None,
-                intermediate_values={int(rounds): float(scores[0])} if pruned else None,
-                params=configuration,
-                distributions={parameter: distributions[parameter] for parameter in configuration},
-                user_attrs={"name": name},
+                state=state,
+                values=values,
+                intermediate_values=on_the_way(status, rounds, scores.tolist()),
+                params={parameter: configuration[parameter] for parameter in ranges},
+                distributions=ranges,
+                user_attrs={"name": name, **constants(configuration, ranges)},
             )
         )
     return study
+
+
+def directions(objectives: Sequence[Objective]) -> list[str]:
+    """Optuna's name for what is better, of each."""
+    return ["minimize" if direction(objective) == "min" else "maximize" for objective in objectives]
+
+
+def outcome(status: str, scores: Sequence[float]) -> "tuple[TrialState, list[float] | None]":
+    """What Optuna calls a trial with this status, and its values; a pruned one's is the last, as after `Study.tell`."""
+    from optuna.trial import TrialState
+
+    if status == "running":
+        return TrialState.RUNNING, None
+    if status == "finished" and np.isfinite(scores).all():
+        return TrialState.COMPLETE, list(scores)
+    if status == "pruned" and np.isfinite(scores[0]):
+        return TrialState.PRUNED, list(scores) if len(scores) == 1 else None
+    return TrialState.FAIL, None
+
+
+def on_the_way(status: str, rounds: float, scores: Sequence[float]) -> dict[int, float]:
+    """What a trial scored before its end, by boosting rounds: known of pruned ones."""
+    return {int(rounds): float(scores[0])} if status == "pruned" and np.isfinite(scores[0]) else {}
+
+
+def suggested(space: SearchSpace, configuration: Mapping[str, Any]) -> "dict[str, BaseDistribution]":
+    """The ranges from which a search space suggests a configuration, by parameter; constants have none.
+
+    Optuna lets a point to start from be out of a range, and no finished trial: such a range reaches to the value.
+
+    Raises:
+        ValueError: the space doesn't suggest that.
+    """
+    import optuna
+
+    trial = optuna.trial.FixedTrial(dict(configuration))
+    space.suggest(trial)
+    return {name: _reaching(range_, configuration[name]) for name, range_ in trial.distributions.items()}
+
+
+def constants(configuration: Mapping[str, Any], suggested: Mapping[str, Any]) -> dict[str, Any]:
+    """As a user attribute: the values of a configuration that were not `suggested`; empty if all were."""
+    rest = {name: value for name, value in configuration.items() if name not in suggested}
+    return {"constants": rest} if rest else {}
 
 
 def pareto_front(grid: pd.DataFrame, metric: Metric, second: Objective) -> np.ndarray:
@@ -182,6 +259,19 @@ def _distribution(values: Sequence[_Scalar]) -> "BaseDistribution":
         return CategoricalDistribution(sorted(dict.fromkeys(values), key=str))
     kind = IntDistribution if all(isinstance(value, int) for value in numbers) else FloatDistribution
     return kind(min(numbers), max(numbers), log=is_logarithmic(numbers))
+
+
+def _reaching(distribution: "BaseDistribution", value: Any) -> "BaseDistribution":
+    """The range, or the smallest without a step that has the value too."""
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    if not isinstance(distribution, FloatDistribution | IntDistribution):
+        return distribution
+    low, high, step = distribution.low, distribution.high, distribution.step
+    steps = (value - low) / (step or 1)
+    if low <= value <= high and (step is None or math.isclose(steps, round(steps), abs_tol=1e-8)):
+        return distribution
+    return type(distribution)(min(low, value), max(high, value), log=distribution.log)
 
 
 def is_logarithmic(values: Sequence[float]) -> bool:
