@@ -97,8 +97,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-stri
 lock: .venv/runtime
 	$(INSTALL) uv
 	$(COMPILE) --extra build -o requirements.lock
-	$(COMPILE) --extra build --extra kuberay -c requirements.lock -o requirements-kuberay.lock
-	$(COMPILE) --extra build --extra dev -c requirements-kuberay.lock -o requirements-dev.lock
+	$(COMPILE) --extra build --extra image -c requirements.lock -o requirements-image.lock
+	$(COMPILE) --extra build --extra dev -c requirements-image.lock -o requirements-dev.lock
 	$(COMPILE) --extra build --extra dev --extra bench -c requirements-dev.lock -o requirements-bench.lock
 
 clean:
