@@ -9,6 +9,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sysconfig
 import tempfile
@@ -26,7 +27,10 @@ from tests.servers import REPOSITORY, S3Server, free_ports
 from tests.stack.compose import COMPOSE, Service, services
 
 _START_WITHIN_S = 180
-_STOP_WITHIN_S = 20
+# Ray takes longer where a run is under way; its data goes with it.
+_STOP_WITHIN_S = 10
+# A check that is a command of Dagster costs seconds of a core, which the services that start could use.
+_CHECK_EACH_S = 3.0
 _SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "POSTGRES_PASSWORD", "RAY_AUTH_TOKEN")
 # What the session may have set for itself.
 _FOREIGN = ("AWS_", "DAGSTER_", "FRAUD_", "MLFLOW_", "PG", "PYTHON", "RAY_", "S3_", "TUNE_", "WEED_")
@@ -188,6 +192,11 @@ class Stack:
             )  # fmt: skip
 
     def _is_healthy(self, service: Service) -> bool:
+        """What its own health check says; it is not asked while a port is closed."""
+        for port in service.listens:
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", self.ports[service.name, port])) != 0:
+                    return False
         check = [self.here(argument, service) for argument in service.check]
         if check[0] == "wget":
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -200,6 +209,8 @@ class Stack:
             check, env=self.environment(service), cwd=self.folder, check=False, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
+        if done.returncode != 0:
+            time.sleep(_CHECK_EACH_S)
         return done.returncode == 0
 
     def _postgres(self, service: Service) -> list[str]:
