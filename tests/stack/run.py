@@ -19,6 +19,8 @@ from tests.stack.stack import Stack, stack
 def main() -> int:
     """Exit code 1 where a service isn't healthy in time, or ended by itself."""
     over = threading.Event()
+    # While services start, either signal ends that.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     given = {name: value for name, value in os.environ.items() if name.startswith("FRAUD_")}
     try:
         with stack(given, published=True) as running:
