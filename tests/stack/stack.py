@@ -159,8 +159,8 @@ class Stack:
 
     def here(self, text: str, service: Service) -> str:
         """A piece of the compose file as it has to be on this machine."""
-        if self.database is None and "@postgres:" in text:
-            return f"sqlite:///{self.folder / 'mlflow.db'}"
+        if self.database is None:
+            text = re.sub(r"postgresql\S+@postgres:\d+/mlflow", f"sqlite:///{self.folder / 'mlflow.db'}", text)
         for (name, inside), outside in self.ports.items():
             text = re.sub(rf"(?<![\w-]){name}:{inside}(?!\d)", f"127.0.0.1:{outside}", text)
             if name == service.name:
