@@ -1,5 +1,6 @@
 # make materialize   the whole graph on generated data, then where to look
 # make dev           the Dagster UI, and MLflow's beside it
+# make stack         the services of deploy/compose as plain processes, with generated data, until Ctrl-C
 # make test          lint, types, fast and integration tests
 # make bench         what speed and search are worth, each figure against another side: three quarters of an hour
 # make bench-handbook  the Fraud Detection Handbook's protocol, five seeds: half an hour or more
@@ -18,7 +19,7 @@ export DAGSTER_HOME ?= $(HOME_FOLDER)/dagster_home
 
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: materialize dev test lint types test-fast test-integration bench bench-handbook bench-growth faults soak honesty lock clean
+.PHONY: materialize dev test lint types test-fast test-integration bench bench-handbook bench-growth faults soak stack honesty lock clean
 
 .venv/runtime: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.11"'
@@ -86,6 +87,10 @@ faults: .venv/development
 soak: .venv/development
 	$(BIN)/python -m tests.soak.run $(SOAK)
 
+# PostgreSQL is used where it is installed, SQLite otherwise.
+stack: .venv/development
+	@$(BIN)/python -m tests.stack.run
+
 honesty: .venv/runtime
 	$(BIN)/python benchmarks/honesty.py
 
@@ -97,8 +102,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-stri
 lock: .venv/runtime
 	$(INSTALL) uv
 	$(COMPILE) --extra build -o requirements.lock
-	$(COMPILE) --extra build --extra kuberay -c requirements.lock -o requirements-kuberay.lock
-	$(COMPILE) --extra build --extra dev -c requirements-kuberay.lock -o requirements-dev.lock
+	$(COMPILE) --extra build --extra image -c requirements.lock -o requirements-image.lock
+	$(COMPILE) --extra build --extra dev -c requirements-image.lock -o requirements-dev.lock
 	$(COMPILE) --extra build --extra dev --extra bench -c requirements-dev.lock -o requirements-bench.lock
 
 clean:

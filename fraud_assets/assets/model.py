@@ -16,12 +16,15 @@ from fraud_assets.conditions import ON_OTHER_DATA
 from fraud_assets.metadata import named_values, pictures, png_files, table
 from fraud_assets.ml.identity import digest
 from fraud_assets.ml.judgement import Judgement
+from fraud_assets.ml.markdown import shortened
 from fraud_assets.ml.schema import DataError, Dataset
 from fraud_assets.ml.scoring import Scoring
 from fraud_assets.resources.mlflow_tracking import MlflowTracking, ParentRun
 from fraud_assets.resources.object_store import ObjectStore
 
 _EXAMPLE_ROWS = 5
+# MLflow's column for it; PostgreSQL refuses what is longer, SQLite doesn't.
+_DESCRIPTION_CHARACTERS = 5000
 
 
 @dg.asset(
@@ -115,7 +118,9 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
             refit_on_all=config.refit_on_all,
         ).render()
         parent.log_files({**plots, "model_card.md": card.encode()})
-        parent.client.update_model_version(mlflow.registered_model, str(version), card)
+        rest = "The rest is in the run's artifact `model_card.md`."
+        description = shortened(card, _DESCRIPTION_CHARACTERS, rest)
+        parent.client.update_model_version(mlflow.registered_model, str(version), description)
         contender = ContenderFolder.of(object_store, mlflow.registered_model, version)
         contender.save(model.judged, dataset, split, parent.run_id)
     value = {

@@ -53,3 +53,20 @@ def facts(values: Mapping[str, object]) -> str:
 def join(*parts: str) -> str:
     """Paragraphs, without those that are empty."""
     return "\n\n".join(part for part in parts if part)
+
+
+def shortened(page: str, most: int, rest: str) -> str:
+    """A page of at most so many characters: whole sections, and then the sentence that says where the rest is.
+
+    Args:
+        page: Markdown.
+        most: characters that it may have; `rest` has to fit.
+        rest: stands in place of the sections that don't fit.
+    """
+    if len(page) <= most:
+        return page
+    sections = page.split("\n\n## ")
+    while len(sections) > 1 and len("\n\n## ".join(sections)) + len(rest) + 3 > most:
+        sections.pop()
+    kept = "\n\n## ".join(sections)[: most - len(rest) - 3]
+    return f"{kept}\n\n{rest}\n"

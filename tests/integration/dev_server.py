@@ -1,11 +1,10 @@
-"""A running `dagster dev`, asked as the UI asks it."""
+"""A running webserver, that of `dagster dev` for one, asked as the UI asks it."""
 
 import json
 import os
 import signal
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,12 +35,10 @@ _LOCATIONS = "{ workspaceOrError { ... on Workspace { locationEntries { name loa
 
 
 @dataclass(frozen=True)
-class Dev:
-    """A running `dagster dev`."""
+class Webserver:
+    """A running webserver, with one code location."""
 
-    place: Workplace
     port: int
-    log: list[str]
 
     def ask(self, query: str, **variables: Any) -> Any:
         """What GraphQL answers."""
@@ -80,6 +77,23 @@ class Dev:
         """Wait until the run has one of these statuses."""
         return str(until(lambda: (s := self.status(run_id)) in wanted and s, within_s, f"{run_id} is {wanted}"))
 
+    def loaded(self) -> bool:
+        """Whether it answers, and knows its code location.
+
+        Raises:
+            OSError: it doesn't answer.
+        """
+        entries = self.ask(_LOCATIONS)["workspaceOrError"]["locationEntries"]
+        return [entry["loadStatus"] for entry in entries] == ["LOADED"]
+
+
+@dataclass(frozen=True)
+class Dev(Webserver):
+    """A running `dagster dev`."""
+
+    place: Workplace
+    log: list[str]
+
     @property
     def study(self) -> tuple[Run, list[Run]]:
         return the_study(f"sqlite:///{self.place.folder / '.fraud_assets' / 'mlflow.db'}")
@@ -104,15 +118,14 @@ def dagster_dev(place: Workplace) -> Iterator[Dev]:
     # Whoever writes to a pipe that is full waits for ever.
     assert process.stdout is not None
     threading.Thread(target=log.extend, args=(process.stdout,), daemon=True).start()
-    started = Dev(place, port, log)
+    started = Dev(port, place, log)
 
     def loaded() -> bool:
         try:
-            entries = started.ask(_LOCATIONS)["workspaceOrError"]["locationEntries"]
-        except (OSError, urllib.error.URLError):
+            return started.loaded()
+        except OSError:
             assert process.poll() is None, "".join(log)
             return False
-        return [entry["loadStatus"] for entry in entries] == ["LOADED"]
 
     try:
         until(loaded, 90, "dagster dev answers")

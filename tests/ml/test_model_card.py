@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from fraud_assets.ml.markdown import table
+from fraud_assets.ml.markdown import shortened, table
 from fraud_assets.ml.model_card import ModelCard, Part
 
 CARD = ModelCard(
@@ -115,3 +115,17 @@ def test_no_credential_gets_through() -> None:
 def test_names_that_look_like_markup_stay_as_they_are() -> None:
     lines = table(("a|b", "n"), [("<b>*x*", 1_000)]).splitlines()
     assert lines == [r"| a\|b      |     n |", "| --------- | ----: |", r"| \<b>\*x\* | 1,000 |"]
+
+
+def test_a_card_that_is_too_long_ends_with_a_whole_section_and_says_where_the_rest_is() -> None:
+    card, rest = CARD.render(), "The rest is elsewhere."
+    sections = card.split("\n\n## ")
+    most = len("\n\n## ".join(sections[:3])) + len(rest) + 3
+    assert shortened(card, most, rest) == "\n\n## ".join(sections[:3]) + f"\n\n{rest}\n"
+    assert len(shortened(card, most - 1, rest)) < len(shortened(card, most, rest)) == most
+    assert shortened(card, len(card), rest) == card
+
+
+def test_a_first_section_that_is_too_long_is_cut() -> None:
+    assert shortened("# " + "long " * 100, 50, "More.").endswith("\n\nMore.\n")
+    assert len(shortened("# " + "long " * 100, 50, "More.")) == 50
