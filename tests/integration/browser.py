@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-_HEIGHT = 1000
 
 
 @contextmanager
@@ -30,7 +29,8 @@ def page(problems: list[str]) -> "Iterator[Page]":
         # As root, and in a container, Chromium's sandbox can't be set up; the pages are our own.
         browser = running.chromium.launch(executable_path=binary, args=["--no-sandbox"])
         try:
-            opened = browser.new_page(viewport={"width": 1500, "height": _HEIGHT})
+            # What moves costs the machine that the run needs.
+            opened = browser.new_page(viewport={"width": 1500, "height": 1000}, reduced_motion="reduce")
             _listen(opened, problems)
             yield opened
         finally:

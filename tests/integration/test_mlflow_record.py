@@ -42,7 +42,7 @@ def test_the_parent_and_its_children_tell_of_the_whole_study(
     assert "verdict" in tags["mlflow.note.content"]
 
     def artifact(name: str) -> str:
-        return mlflow.artifacts.load_text(f"runs:/{parent.info.run_id}/{name}")
+        return str(mlflow.artifacts.load_text(f"runs:/{parent.info.run_id}/{name}"))
 
     mlflow.set_tracking_uri(embedded_mlflow)
     rows = list(csv.DictReader(io.StringIO(artifact("trials.csv"))))
