@@ -44,12 +44,14 @@ materialize: .venv/runtime $(DAGSTER_HOME)/dagster.yaml
 	$(BIN)/dagster asset materialize --select '*' -m fraud_assets.definitions
 	@$(BIN)/python -m fraud_assets.summary
 
+# What is not shown: dagster advises another command of its own, and mlflow uses a part of starlette that will go.
 dev: .venv/runtime $(DAGSTER_HOME)/dagster.yaml
 	@echo "Dagster: http://127.0.0.1:3000   MLflow: http://127.0.0.1:5000"
 	@trap 'kill 0' EXIT; \
+	PYTHONWARNINGS="ignore:starlette.middleware.wsgi is deprecated" \
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --workers 1 --port 5000 \
 		--backend-store-uri sqlite:///$(HOME_FOLDER)/mlflow.db & \
-	$(BIN)/dagster dev --port 3000
+	PYTHONWARNINGS='ignore:Function `dev_command` is superseded:FutureWarning' $(BIN)/dagster dev --port 3000
 
 test: lint types test-fast test-integration
 

@@ -4,6 +4,7 @@ import os
 
 import dagster as dg
 
+from fraud_assets.assets.catalog import GROUPS
 from fraud_assets.assets.config import RawDatasetConfig, ScoredTransactionsConfig
 from fraud_assets.assets.dataset import dataset_source
 from fraud_assets.checks import DRIFT
@@ -72,7 +73,7 @@ def _soon(location: Location) -> Location:
 
 declarative_automation = dg.AutomationConditionSensorDefinition(
     "declarative_automation",
-    target=dg.AssetSelection.groups("fraud"),
+    target=dg.AssetSelection.groups(*GROUPS),
     default_status=status_of("declarative"),
     description="Makes what is out of date: see each asset's automation condition.",
 )

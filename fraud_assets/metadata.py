@@ -61,6 +61,20 @@ def _file(name: str) -> str:
 def column_schema(schema: pa.Schema, roles: ColumnRoles) -> dg.TableSchema:
     """The columns of a data set with type and role."""
     role = {roles.label: f"label, fraud is {roles.positive_label!r}", roles.entity: "entity", roles.time: "time"}
+    return table_schema(schema, {name: role.get(name, "feature") for name in schema.names})
+
+
+def table_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.TableSchema:
+    """The columns of an Arrow table, each with its description; a dictionary is shown as what it is made of."""
+
+    def shown(kind: pa.DataType) -> str:
+        return str(kind.value_type if pa.types.is_dictionary(kind) else kind)
+
     return dg.TableSchema(
-        [dg.TableColumn(field.name, str(field.type), description=role.get(field.name, "feature")) for field in schema]
+        [dg.TableColumn(field.name, shown(field.type), description=descriptions[field.name]) for field in schema]
     )
+
+
+def link(url: str | None, text: str) -> dg.UrlMetadataValue | dg.TextMetadataValue:
+    """The page where there is one, else a text that says what is to be looked up."""
+    return dg.MetadataValue.text(text) if url is None else dg.MetadataValue.url(url)

@@ -13,7 +13,6 @@ the next tick begins after it; the webhook itself is tried several times (`Webho
 if the daemon dies between the webhook's answer and the end of the tick.
 """
 
-import os
 import re
 from collections.abc import Mapping
 
@@ -23,6 +22,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from fraud_assets.ml.uri import without_credentials
 from fraud_assets.resources.notification import Event, Notification
+from fraud_assets.resources.provenance import dagster_run_url
 from fraud_assets.resources.webhook import URL, Webhook, WebhookError
 
 _CHAMPION = dg.AssetKey("champion_model")
@@ -139,8 +139,8 @@ def _facts(said: Mapping[str, str], *names: str) -> dict[str, str]:
 
 def _links(context: dg.RunStatusSensorContext, said: Mapping[str, str]) -> dict[str, str]:
     links = {}
-    if dagster := os.environ.get("FRAUD_DAGSTER_URL", "").strip().rstrip("/"):
-        links["Dagster run"] = f"{without_credentials(dagster)}/runs/{context.dagster_run.run_id}"
+    if url := dagster_run_url(context.dagster_run.run_id):
+        links["Dagster run"] = url
     parent = said.get("MLflow parent run", "")
     if parent.startswith(("http://", "https://")):
         links["MLflow parent run"] = parent

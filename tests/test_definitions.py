@@ -6,6 +6,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from fraud_assets.assets.catalog import GROUPS
+from fraud_assets.automation import declarative_automation
 from fraud_assets.definitions import defs
 
 HEAVY = {
@@ -60,4 +62,21 @@ def test_every_asset_says_what_it_is_and_how_its_values_are_told_apart() -> None
         node = graph.get(key)
         assert node.description, key
         assert node.code_version, key
-        assert node.group_name == "fraud"
+        assert node.owners == ["team:fraud"], key
+        assert node.tags["domain"] == "fraud", key
+        assert node.kinds, key
+
+
+def test_the_groups_are_the_steps_of_the_work_and_declarative_automation_covers_them_all() -> None:
+    graph = defs.resolve_asset_graph()
+    groups: dict[str, set[str]] = {}
+    for key in graph.materializable_asset_keys:
+        groups.setdefault(str(graph.get(key).group_name), set()).add(key.to_user_string())
+    assert groups == {
+        "data": {"raw_dataset", "dataset_split"},
+        "tuning": {"tuning_results", "best_params"},
+        "model": {"fraud_model", "champion_model"},
+        "scoring": {"scored_transactions"},
+    }
+    assert set(groups) == set(GROUPS)
+    assert declarative_automation.asset_selection.resolve(graph) == graph.materializable_asset_keys

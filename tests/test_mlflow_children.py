@@ -65,6 +65,19 @@ def test_each_trial_becomes_a_child_with_the_status_that_it_ended_with(
     assert client.get_run(parent[1]).info.status == "RUNNING"
 
 
+def test_what_a_trial_scored_by_boosting_round_is_a_curve_beside_its_score(
+    client: MlflowClient, parent: tuple[str, str]
+) -> None:
+    with ChildRuns(client, *parent) as runs:
+        runs.trial_started(started("a"))
+        curve = [[10, 0.3], [20, 0.5], [30, 0.4]]
+        runs.trial_ended(TrialRecord("a", PARAMS, "finished", {"average_precision": 0.5}, curve=curve))
+    child = children_of(client, parent)["a"]
+    history = client.get_metric_history(child.info.run_id, "average_precision_by_round")
+    assert [[point.step, point.value] for point in history] == curve
+    assert child.data.metrics["average_precision"] == 0.5
+
+
 def test_a_trial_whose_start_nobody_told_is_recorded_all_the_same(
     client: MlflowClient, parent: tuple[str, str]
 ) -> None:

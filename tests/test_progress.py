@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from fraud_assets.assets.progress import ProgressLog
+from fraud_assets.assets.progress import MOST_OBSERVATIONS, ProgressLog
 from fraud_assets.ml.evaluate import Metric
 from fraud_assets.resources.trials import TrialRecord
 
@@ -73,3 +73,42 @@ def test_the_rate_counts_from_the_first_trial_and_not_from_connecting(
     first, second = [record.getMessage() for record in caplog.records]
     assert "5 left at 2 a minute, about 150 s" in first
     assert "4 left at 2 a minute, about 120 s" in second
+
+
+def observed(trials: int, before: int = 0) -> list[dict[str, float | str]]:
+    """What is observed of a search whose trials all finish, the first ones in an earlier run."""
+    seen: list[dict[str, float | str]] = []
+    ended = [TrialRecord(f"t{i}", PARAMS, "finished", {"f1": i / trials}) for i in range(trials)]
+    progress = ProgressLog(logging.getLogger("test"), "f1", trials, ended[:before], lambda p: seen.append(dict(p)))
+    for trial in ended[before:]:
+        progress.trial_started(trial)
+        progress.trial_ended(trial)
+    return seen
+
+
+def test_an_observation_has_what_a_line_has() -> None:
+    first, second = observed(2)
+    assert first.items() >= {"trials done": 1, "trials left": 1, "best f1": 0.0, "best trial": "smote-dart-t0"}.items()
+    assert second.items() >= {"trials done": 2, "trials left": 0, "best f1": 0.5, "best trial": "smote-dart-t1"}.items()
+    assert {"trials a minute", "about seconds left"} <= first.keys()
+
+
+@pytest.mark.parametrize("trials", [1, 2, 19, 20, 21, 39, 100, 999, 1000, 1001])
+def test_a_search_of_any_length_is_observed_from_its_first_trial_to_its_last_ones_twenty_times_at_most(
+    trials: int,
+) -> None:
+    done = [int(progress["trials done"]) for progress in observed(trials)]
+    assert done[0] == 1
+    assert done[-1] > trials * 0.94
+    assert len(done) == len(set(done)) <= MOST_OBSERVATIONS
+
+
+def test_a_search_that_goes_on_is_observed_at_its_own_first_trial_and_then_at_the_same_steps() -> None:
+    assert [progress["trials done"] for progress in observed(100, before=61)] == [62, 65, 70, 75, 80, 85, 90, 95, 100]
+
+
+def test_nothing_has_finished_is_no_best(caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[dict[str, float | str]] = []
+    progress = ProgressLog(logging.getLogger("test"), "f1", 2, observe=lambda p: seen.append(dict(p)))
+    progress.trial_ended(TrialRecord("a", PARAMS, "failed", error="ValueError: bad"))
+    assert [key for key in seen[0] if key.startswith("best")] == []

@@ -9,10 +9,11 @@ import pandas as pd
 import pyarrow as pa
 
 from fraud_assets import checks
+from fraud_assets.assets.catalog import OWNERS, tags
 from fraud_assets.assets.config import ChampionModelConfig, validate_run_config
 from fraud_assets.conditions import ON_OTHER_DATA
 from fraud_assets.io_manager import JsonIOManager
-from fraud_assets.metadata import table
+from fraud_assets.metadata import link, table
 from fraud_assets.ml.judgement import Judgement
 from fraud_assets.ml.schema import DataError, Dataset
 from fraud_assets.resources.lease import Lease
@@ -27,7 +28,9 @@ _HISTORY = 100
 
 @dg.asset(
     io_manager_key="json",
-    group_name="fraud",
+    group_name="model",
+    owners=OWNERS,
+    tags=tags("decision"),
     automation_condition=ON_OTHER_DATA,
     kinds={"mlflow"},
     code_version="1",
@@ -42,7 +45,10 @@ def champion_model(  # type: ignore[no-untyped-def] # see `checks`
     object_store: ObjectStore,
     mlflow: MlflowTracking,
 ):
-    """Which version bears the alias `champion`: a new one takes it only if it is surely better on unseen rows."""
+    """Which version bears the alias `champion`: a new one takes it only if it is surely better on unseen rows.
+
+    The page says which version is used, since when and why, and how the newest model did against it on the same rows.
+    """
     from fraud_assets.ml.split import Split
 
     validate_run_config(context)
@@ -95,6 +101,7 @@ def champion_model(  # type: ignore[no-untyped-def] # see `checks`
         "mlflow_parent_run_id": fraud_model["mlflow_parent_run_id"],
         "history": _history(last, name, before, champion, decision, reason, context.run.run_id),
     }
+    url = None if champion is None else mlflow.version_url(name, champion)
     judgement = comparison and comparison["judgement"] and Judgement.from_dict(comparison["judgement"])
     return dg.MaterializeResult(
         value=value,
@@ -105,7 +112,8 @@ def champion_model(  # type: ignore[no-untyped-def] # see `checks`
             "champion": _named(champion),
             "challenger": _named(challenger),
             **({} if champion is None else {"model": f"models:/{name}@{CHAMPION}"}),
-            "MLflow parent run": fraud_model["mlflow_url"] or fraud_model["mlflow_parent_run_id"],
+            **({"model in MLflow": dg.MetadataValue.url(url)} if url else {}),
+            "MLflow parent run": link(fraud_model["mlflow_url"], fraud_model["mlflow_parent_run_id"]),
             **({"challenger against champion": table(_columns(judgement))} if judgement else {}),
             "history of the alias": table(pd.DataFrame(value["history"][::-1], columns=list(_ENTRY))),
         },

@@ -9,6 +9,8 @@ import pandas as pd
 import pyarrow as pa
 
 from fraud_assets import checks
+from fraud_assets.assets.catalog import OWNERS, tags
+from fraud_assets.assets.columns import split_lineage, split_schema
 from fraud_assets.assets.config import DatasetSplitConfig, DriftConfig, RawDatasetConfig, validate_run_config
 from fraud_assets.conditions import NIGHTLY, ON_OTHER_DATA
 from fraud_assets.io_manager import JsonIOManager
@@ -28,7 +30,9 @@ _PREVIEW_ROWS = 10
 
 @dg.asset(
     io_manager_key="parquet",
-    group_name="fraud",
+    group_name="data",
+    owners=OWNERS,
+    tags=tags("transactions"),
     automation_condition=NIGHTLY,
     kinds={"s3", "parquet"},
     code_version="1",
@@ -37,7 +41,12 @@ _PREVIEW_ROWS = 10
 def raw_dataset(  # type: ignore[no-untyped-def] # see `checks`
     context: dg.AssetExecutionContext, config: RawDatasetConfig, object_store: ObjectStore
 ):
-    """Labelled transactions from the object store: validated, exact duplicates dropped, every column with its role."""
+    """Labelled transactions from the object store: validated, exact duplicates dropped, every column with its role.
+
+    The page says which data the model learns from: where it lies, how many rows and frauds, from when to when, what was
+    dropped, and what each column is used for. The checks say whether a column gives the label away, and whether the
+    newest rows have drifted away from what the champion was trained on.
+    """
     from fraud_assets.ml.ingest import load_dataset
     from fraud_assets.ml.leakage import find_leakage
 
@@ -134,7 +143,9 @@ def _has_objects(location: Location) -> bool:
 
 @dg.asset(
     io_manager_key="parquet",
-    group_name="fraud",
+    group_name="data",
+    owners=OWNERS,
+    tags=tags("row_roles"),
     automation_condition=ON_OTHER_DATA,
     kinds={"scikitlearn", "parquet"},
     code_version="1",
@@ -143,23 +154,30 @@ def _has_objects(location: Location) -> bool:
 def dataset_split(  # type: ignore[no-untyped-def] # see `checks`
     context: dg.AssetExecutionContext, config: DatasetSplitConfig, raw_dataset: pa.Table
 ):
-    """The one role of every transaction: validate in a fold and fit in the others, or judge as part of the holdout."""
+    """The one role of every transaction: validate in a fold and fit in the others, or judge as part of the holdout.
+
+    The page says how the rows were split and why so, how many rows and frauds fit, validate and judge, and from when
+    they are. The checks say that no copy of a row, and no entity, stands on both sides.
+    """
     from fraud_assets.ml.split import SplitSettings, make_split
 
     validate_run_config(context)
     dataset = Dataset.from_arrow(raw_dataset)
     split = make_split(dataset, SplitSettings(**config.model_dump()))
     context.log.info(f"split by {split.strategy}" + (f": {split.reason}" if split.reason else ""))
+    value = split.to_arrow()
     return dg.MaterializeResult(
-        value=split.to_arrow(),
+        value=value,
         data_version=dg.DataVersion(split.version),
         metadata={
             "dagster/row_count": len(split.roles),
+            "dagster/column_schema": split_schema(value.schema),
+            "dagster/column_lineage": split_lineage(dataset.roles, split),
             "strategy": split.strategy,
             "why": split.reason or "as configured",
             "fitting rows": table(_describe_fits(dataset, split)),
-            "settings": dg.MetadataValue.json(asdict(split.settings)),
             "roles": table(_describe_roles(dataset, split.roles)),
+            "settings": dg.MetadataValue.json(asdict(split.settings)),
             "data version of raw_dataset": split.data_version,
         },
         check_results=checks.of_split(dataset, split),

@@ -1,6 +1,7 @@
 """The model: judged without the holdout, refitted on everything, logged."""
 
 import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
@@ -11,9 +12,10 @@ import pandas as pd
 import pyarrow as pa
 
 from fraud_assets import checks
+from fraud_assets.assets.catalog import OWNERS, tags
 from fraud_assets.assets.config import FraudModelConfig, validate_run_config
 from fraud_assets.conditions import ON_OTHER_DATA
-from fraud_assets.metadata import named_values, pictures, png_files, table
+from fraud_assets.metadata import link, named_values, pictures, png_files, table
 from fraud_assets.ml.identity import digest
 from fraud_assets.ml.judgement import Judgement
 from fraud_assets.ml.markdown import shortened
@@ -21,6 +23,7 @@ from fraud_assets.ml.schema import DataError, Dataset
 from fraud_assets.ml.scoring import Scoring
 from fraud_assets.resources.mlflow_tracking import MlflowTracking, ParentRun
 from fraud_assets.resources.object_store import ObjectStore
+from fraud_assets.resources.provenance import dagster_tags
 
 _EXAMPLE_ROWS = 5
 # MLflow's column for it; PostgreSQL refuses what is longer, SQLite doesn't.
@@ -29,7 +32,9 @@ _DESCRIPTION_CHARACTERS = 5000
 
 @dg.asset(
     io_manager_key="json",
-    group_name="fraud",
+    group_name="model",
+    owners=OWNERS,
+    tags=tags("model"),
     automation_condition=ON_OTHER_DATA,
     kinds={"xgboost", "mlflow"},
     code_version="4",
@@ -44,7 +49,11 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
     object_store: ObjectStore,
     mlflow: MlflowTracking,
 ):
-    """The best trials' average, judged on the holdout by a fit without it, then fitted on all rows and logged."""
+    """The best trials' average, judged on the holdout by a fit without it, then fitted on all rows and logged.
+
+    The page says how good the model is on rows that nothing has seen, how sure that is, how much better than the
+    baselines, what it looks at, and where in MLflow it is. The checks say whether there is a signal at all.
+    """
     from fraud_assets.ml.estimator import Member
     from fraud_assets.ml.final_model import build_final_model, describe_model, for_other_data
     from fraud_assets.ml.model_plots import model_figures
@@ -105,6 +114,7 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
             {"data_version": dataset.version, "fitted_on": fitted_on, "verdict": verdict},
         )
         parent.set_tags({"verdict": verdict})
+        parent.describe(_told(best_params, judgement, verdict, fitted_on), context.run.run_id)
         version = int(logged.registered_model_version)
         parent.client.set_model_version_tag(mlflow.registered_model, str(version), "verdict", verdict)
         card = describe_model(
@@ -140,25 +150,28 @@ def fraud_model(  # type: ignore[no-untyped-def] # see `checks`
         "judgement": judgement.to_dict(),
         "calibration": asdict(model.calibration),
     }
+    url = mlflow.version_url(mlflow.registered_model, version)
     return dg.MaterializeResult(
         value=value,
         data_version=dg.DataVersion(digest(value)),
         metadata={
             "model": f"models:/{mlflow.registered_model}/{version}",
+            **({"model in MLflow": dg.MetadataValue.url(url)} if url else {}),
+            "MLflow run" if retrained else "MLflow parent run": link(parent.url, parent.run_id),
             "verdict": verdict,
-            "MLflow run" if retrained else "MLflow parent run": parent.url or parent.run_id,
             "parameters": f"tuned on data version {tuned_version}" + (", fitted on newer data" if retrained else ""),
             "which number belongs to which fit": (
                 f"The holdout's metrics are those of a fit on {model.judged_rows} rows without the holdout, judged on "
                 f"its {judgement.rows}. The logged model is fitted on {fitted_on}."
             ),
+            "average precision (holdout)": precision.value,
             "holdout": table(_intervals(judgement)),
+            **pictures(plots, ("precision_recall", "calibration", "confusion_matrix", "importance")),
             "gain over baselines": table(_gains(judgement, best_params["metric"])),
             "validation": table(_validation(best_params["metrics"])),
             "decision threshold": classifier.threshold,
             "importance of each column": named_values(classifier.importance(), ("column", "share of the gain")),
             "members": dg.MetadataValue.json(best_params["members"]),
-            **pictures(plots, ("precision_recall", "calibration", "confusion_matrix", "importance")),
         },
         check_results=checks.of_model(judgement, model.calibration, best_params["metric"], best_params["metrics"]),
     )
@@ -168,11 +181,23 @@ def _mlflow_run(
     context: dg.AssetExecutionContext, mlflow: MlflowTracking, parent_id: str, dataset: Dataset, *, retrained: bool
 ) -> AbstractContextManager[ParentRun]:
     """The run of the tuning; where its parameters are used for other data, a child of it, as it has a model already."""
-    tags = {"fraud_model.dagster_run_id": context.run.run_id}
+    tags = dagster_tags("fraud_model", context.run.run_id)
     if not retrained:
         return mlflow.parent_run(parent_id, tags=tags)
     own = {"mlflow.parentRunId": parent_id, "data_version": dataset.version, "dagster_asset": "fraud_model"}
     return mlflow.parent_run(name=f"retrained-{dataset.version}", tags={**tags, **own})
+
+
+def _told(best_params: Mapping[str, Any], judgement: Judgement, verdict: str, fitted_on: str) -> str:
+    """What the model is worth, for its run in MLflow."""
+    precision = judgement.metrics["average_precision"]
+    return (
+        f"The average of {len(best_params['members'])} trials, tuned for {best_params['metric']} "
+        f"({best_params['score']:.4f} as mean over folds). On the holdout's {judgement.rows:,} rows average precision "
+        f"is {precision.value:.4f} ({precision.low:.4f} to {precision.high:.4f}) at a prevalence of "
+        f"{judgement.prevalence:.4f}: verdict {verdict}. The logged model is fitted on {fitted_on}. The whole report: "
+        "`model_card.md` among the artifacts."
+    )
 
 
 def _log_run(parent: ParentRun, dataset: Dataset, best_params: dict[str, Any], judgement: Judgement) -> None:

@@ -7,8 +7,10 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
+from fraud_assets.assets.catalog import OWNERS, tags
+from fraud_assets.assets.columns import LEDGER_COLUMNS
 from fraud_assets.assets.config import ScoredTransactionsConfig, validate_run_config
-from fraud_assets.metadata import table
+from fraud_assets.metadata import table, table_schema
 from fraud_assets.ml.identity import digest
 from fraud_assets.ml.ingest.objects import list_objects
 from fraud_assets.ml.schema import DataError
@@ -22,7 +24,9 @@ _FAILURES_SHOWN = 20
 
 @dg.asset(
     io_manager_key="parquet",
-    group_name="fraud",
+    group_name="scoring",
+    owners=OWNERS,
+    tags=tags("scores"),
     kinds={"xgboost", "parquet"},
     code_version="1",
     deps=[dg.AssetKey("champion_model")],
@@ -39,6 +43,9 @@ def scored_transactions(
 
     The footer of a scored object says what was scored, so that a run that ends half way has lost nothing. An object
     that can't be scored keeps no other from it; the run fails after all others were scored and the ledger was stored.
+
+    The page says what the last run has scored, with which model, how many transactions it calls frauds, where the
+    scores are, and what could not be scored and why.
     """
     from fraud_assets.resources.champion import load_champion
     from fraud_assets.resources.scored_objects import delete_left_behind, is_scored, plan, read_ledger, score_object
@@ -88,6 +95,7 @@ def scored_transactions(
         "rows scored": rows,
         "called fraud": frauds,
         "model": champion.uri,
+        **({"model in MLflow": dg.MetadataValue.url(champion.url)} if champion.url else {}),
         "decision threshold": champion.classifier.threshold,
         "scored by other versions": sum(e is not None and e.model_version != champion.version for e in ledger.values()),
         "source": source.uri,
@@ -95,8 +103,6 @@ def scored_transactions(
     }
     if rows:
         metadata["share called fraud"] = frauds / rows
-    if champion.url:
-        metadata["model in MLflow"] = dg.MetadataValue.url(champion.url)
     if failures:
         metadata["failed"] = table(pd.DataFrame({"why": failures[:_FAILURES_SHOWN]}))
     if preview is not None:
@@ -127,7 +133,8 @@ def _allow_no_source(context: dg.AssetExecutionContext) -> None:
     told = "no objects to score are named: set `uri` of scored_transactions' config, or FRAUD_SCORING_URI"
     if len(list(context.job_def.asset_layer.executable_asset_keys)) == 1:
         raise DataError(told)
-    context.log.warning(told)
+    # As things are where nobody scores: nothing to be warned of.
+    context.log.info(told)
 
 
 def _result(ledger: Collection[LedgerEntry | None], metadata: dict[str, Any]) -> dg.MaterializeResult[pa.Table]:
@@ -141,6 +148,7 @@ def _result(ledger: Collection[LedgerEntry | None], metadata: dict[str, Any]) ->
         data_version=dg.DataVersion(digest(identity)),
         metadata={
             "dagster/row_count": value.num_rows,
+            "dagster/column_schema": table_schema(value.schema, LEDGER_COLUMNS),
             **metadata,
             "ledger, newest first": table(newest.to_pandas()),
         },

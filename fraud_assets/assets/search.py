@@ -9,6 +9,7 @@ import dagster as dg
 
 from fraud_assets.assets.progress import ProgressLog
 from fraud_assets.io_manager import ParquetIOManager
+from fraud_assets.metadata import link
 from fraud_assets.resources.background import Background
 from fraud_assets.resources.experiments import ExperimentFolder, open_experiment
 from fraud_assets.resources.failure_limit import FailureLimit
@@ -19,6 +20,7 @@ from fraud_assets.resources.mlflow_tracking import MlflowTracking, ParentRun
 from fraud_assets.resources.object_store import ObjectStore
 from fraud_assets.resources.optuna_storage import OpenStorage
 from fraud_assets.resources.optuna_view import Watched, watched_study
+from fraud_assets.resources.provenance import dagster_tags
 from fraud_assets.resources.ray_tune import Experiment, RayTune
 from fraud_assets.resources.trials import TrialRecord
 
@@ -34,12 +36,14 @@ class OpenExperiment:
         lease: that says so.
         journal: what became of its trials in earlier runs.
         parent: its run in MLflow.
+        dashboard: the address of Ray's dashboard, None where none runs.
     """
 
     folder: ExperimentFolder
     lease: Lease
     journal: Journal
     parent: ParentRun
+    dashboard: str | None
 
 
 @contextmanager
@@ -68,27 +72,27 @@ def opened_experiment(
     with interrupted_once(), held as lease:
         if folder.is_over(result, was_killed):
             raise LeaseTakenError(f"another run has just ended experiment {folder.name}: start again for a new one")
-        with ray.connect(meanwhile=mlflow.prepare):
+        with ray.connect(meanwhile=mlflow.prepare) as dashboard:
             # Kept before there is a run that bears the token.
             state = folder.update(dagster_run_id=context.run.run_id)
             own = {
                 "experiment": folder.name,
                 "experiment_id": experiment_id,
                 _TOKEN_TAG: state.token,
-                "tuning_results.dagster_run_id": context.run.run_id,
+                **dagster_tags("tuning_results", context.run.run_id),
             }
             parent_id = mlflow.find_run(state.mlflow_run_id, _TOKEN_TAG, state.token)
             with mlflow.parent_run(parent_id, name=folder.name, tags={**own, **tags}) as parent:
                 folder.update(mlflow_run_id=parent.run_id)
-                yield OpenExperiment(folder, lease, folder.journal(), parent)
+                yield OpenExperiment(folder, lease, folder.journal(), parent, dashboard)
 
 
 def search(
+    context: dg.AssetExecutionContext,
     opened: OpenExperiment,
     ray: RayTune,
     experiment: Experiment,
     failures: FailureLimit,
-    log: dg.DagsterLogManager,
     optuna_storage: OpenStorage | None = None,
 ) -> tuple[list[TrialRecord], dict[str, str]]:
     """Do what is left of a search.
@@ -97,11 +101,11 @@ def search(
     new is suggested.
 
     Args:
+        context: of the step, whose log and asset tell of the search.
         opened: the experiment.
         ray: connected.
         experiment: the whole of the search, as if nothing had been done; its name and storage don't matter.
         failures: how many of its trials may fail.
-        log: of the step.
         optuna_storage: where people watch it, if anywhere.
 
     Returns:
@@ -115,12 +119,12 @@ def search(
     """
     folder, journal = opened.folder, opened.journal
     before, left = journal.ended, experiment.trials - len(journal.ended)
-    log.info(
+    context.log.info(
         f"experiment {folder.name}: {experiment.trials} trials, {len(before)} of them ended in earlier runs; "
         f"MLflow parent run {opened.parent.run_id}"
     )
     with (
-        watched_study(optuna_storage, _watched(opened, experiment), before, log) as views,
+        watched_study(optuna_storage, _watched(opened, experiment), before, context.log) as views,
         opened.parent.child_runs() as children,
     ):
         children.go_on(before, journal.interrupted)
@@ -139,7 +143,8 @@ def search(
                 seed=experiment.seed + attempt - 1,
                 told=[(told, trial) for trial in before if (told := point(trial.params)) is not None],
             )
-            progress = ProgressLog(log, experiment.metric, experiment.trials, before)
+            observe = partial(_observe, context, _links(opened))
+            progress = ProgressLog(context.log, experiment.metric, experiment.trials, before, observe)
             with Background([journal, *views, children]) as record:
                 trials += ray.run(rest, [Watch(opened.lease), failures, progress, record])
     folder.update(outcome="searched")
@@ -155,6 +160,21 @@ def _watched(opened: OpenExperiment, experiment: Experiment) -> Watched:
     }
     objectives = [experiment.metric, *([experiment.second] if experiment.second else [])]
     return Watched(opened.folder.name, state.token, attributes, objectives, experiment.space)
+
+
+def _links(opened: OpenExperiment) -> dict[str, dg.MetadataValue]:
+    """Where more of a search can be seen while it goes on."""
+    links: dict[str, dg.MetadataValue] = {"MLflow parent run": link(opened.parent.url, opened.parent.run_id)}
+    if opened.dashboard is not None:
+        links["Ray dashboard"] = dg.MetadataValue.url(opened.dashboard)
+    return links
+
+
+def _observe(
+    context: dg.AssetExecutionContext, links: Mapping[str, dg.MetadataValue], progress: Mapping[str, float | str]
+) -> None:
+    """Show how far a search is on the asset's page."""
+    context.log_event(dg.AssetObservation(context.asset_key, metadata={**progress, **links}))
 
 
 def _is_over(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -1,5 +1,6 @@
 """The search for the best configuration, and what it found."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -7,13 +8,15 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
+from fraud_assets.assets.catalog import OWNERS, tags
+from fraud_assets.assets.columns import trials_schema
 from fraud_assets.assets.config import validate_run_config
 from fraud_assets.assets.search import opened_experiment, search
 from fraud_assets.assets.spread_data import stored_features, without_features
 from fraud_assets.assets.tuning_config import TuningConfig
 from fraud_assets.conditions import ON_OTHER_DATA
 from fraud_assets.io_manager import JsonIOManager, StoredTable
-from fraud_assets.metadata import pictures, png_files, table
+from fraud_assets.metadata import link, pictures, png_files, table
 from fraud_assets.ml.evaluate import METRICS, direction
 from fraud_assets.ml.identity import digest
 from fraud_assets.ml.schema import DataError, Dataset, read_info, with_info
@@ -22,6 +25,7 @@ from fraud_assets.resources.failure_limit import FailureLimit
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
 from fraud_assets.resources.object_store import ObjectStore
 from fraud_assets.resources.optuna_storage import OptunaStorage
+from fraud_assets.resources.provenance import requirements
 from fraud_assets.resources.ray_tune import Experiment, RayTune
 from fraud_assets.resources.tune_results import read_predictions
 
@@ -39,7 +43,9 @@ def experiment_id(split_version: str, space: SearchSpace, config: TuningConfig) 
 
 @dg.asset(
     io_manager_key="parquet",
-    group_name="fraud",
+    group_name="tuning",
+    owners=OWNERS,
+    tags=tags("trials"),
     automation_condition=ON_OTHER_DATA,
     kinds={"ray", "optuna", "mlflow"},
     code_version=TRIAL_CODE_VERSION,
@@ -56,10 +62,14 @@ def tuning_results(
     mlflow: MlflowTracking,
     optuna: OptunaStorage,
 ) -> dg.MaterializeResult[pa.Table]:
-    """Every trial of the search on Ray Tune: configuration, metrics, status; each one a child run in MLflow."""
+    """Every trial of the search on Ray Tune: configuration, metrics, status; each one a child run in MLflow.
+
+    The page says how good the best trials are, what was suggested for them, which parameters mattered, and whether more
+    trials would have helped. While the search goes on, its events say how far it is.
+    """
     from fraud_assets.ml.choice import choose_members
     from fraud_assets.ml.optuna_study import pareto_front
-    from fraud_assets.ml.result_grid import best_trial, grid_frame, rank
+    from fraud_assets.ml.result_grid import best_so_far, best_trial, grid_frame, rank
     from fraud_assets.ml.split import Split
     from fraud_assets.ml.study import StudyData
     from fraud_assets.ml.study_plots import study_figures
@@ -109,7 +119,7 @@ def tuning_results(
             retries=config.trial_retries,
         )
         failures = FailureLimit(config.max_failed_trials)
-        trials, children = search(opened, ray, experiment, failures, context.log, optuna_storage)
+        trials, children = search(context, opened, ray, experiment, failures, optuna_storage)
         grid = grid_frame(
             [{**asdict(trial), "name": trial.name, "mlflow_run_id": children.get(trial.trial_id)} for trial in trials]
         )
@@ -135,6 +145,7 @@ def tuning_results(
             "experiment": folder.name,
             "experiment_id": identity,
             "mlflow_parent_run_id": parent.run_id,
+            "mlflow_url": parent.url,
             "data_version": data_version,
             "metric": config.metric,
             "seed": config.seed,
@@ -147,28 +158,33 @@ def tuning_results(
             "trials": {str(status): int(count) for status, count in grid["status"].value_counts().items()},
         }
         plots = png_files(study_figures(grid, config.metric, config.second))
-        parent.log_files(plots)
+        parent.log_files({**plots, "trials.csv": grid.to_csv(index=False).encode(), "requirements.txt": requirements()})
+        parent.log_curve(f"best_{config.metric}_by_trial", best_so_far(grid, config.metric))
+        parent.describe(_told(config, best, len(choice.weights), choice.report), context.run.run_id)
+        value = with_info(pa.Table.from_pandas(grid, preserve_index=False), info)
+        ranked = rank(grid, preference)
         return dg.MaterializeResult(
-            value=with_info(pa.Table.from_pandas(grid, preserve_index=False), info),
+            value=value,
             # The same experiment asked for again is another one: Tune's order of events differs, and so its results.
             data_version=dg.DataVersion(folder.name),
             metadata={
                 "dagster/row_count": len(grid),
+                "dagster/column_schema": trials_schema(value.schema),
                 "metric": config.metric,
                 f"best {config.metric}": best["score"],
                 f"{config.metric} of the {len(choice.weights)} averaged trials": choice.report[config.metric],
                 "trials": dg.MetadataValue.json(info["trials"]),
-                "top 10": table(_top(rank(grid, preference), config.metric)),
+                "MLflow parent run": link(parent.url, parent.run_id),
+                "top 10": table(_top(ranked, config.metric)),
                 **({"Pareto front": table(_front(grid, config))} if config.second else {}),
-                "experiment id": identity,
-                "Ray storage": folder.location.uri,
-                "MLflow parent run": parent.url or parent.run_id,
                 **(
                     {"Optuna study": f"{optuna_storage.study_name} in {optuna_storage.place}"} if optuna_storage else {}
                 ),
                 **pictures(
                     plots, ("optimization_history", "pareto_front", "param_importances", "parallel_coordinates")
                 ),
+                "experiment id": identity,
+                "Ray storage": folder.location.uri,
             },
         )
 
@@ -177,6 +193,15 @@ def _known_to_be_good(object_store: ObjectStore) -> list[dict[str, Any]]:
     """The configurations of the last model, the weightiest first; none before the first search."""
     last = JsonIOManager(store=object_store).stored("best_params")
     return [] if last is None else [member["params"] for member in last["members"]][:_WARM_POINTS]
+
+
+def _told(config: TuningConfig, best: Mapping[str, Any], members: int, report: Mapping[str, float]) -> str:
+    """What a search came to, for its run in MLflow."""
+    return (
+        f"Search of {config.trials} trials in the space `{config.search_space}` for {config.metric}. The best one is "
+        f"`{best['name']}` with {best['score']:.4f} (mean over folds); the average of {members} trials, the model, has "
+        f"{report[config.metric]:.4f}. All trials: `trials.csv` among the artifacts, and the child runs."
+    )
 
 
 def _top(ranked: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -193,10 +218,20 @@ def _front(grid: pd.DataFrame, config: TuningConfig) -> pd.DataFrame:
 
 
 @dg.asset(
-    io_manager_key="json", group_name="fraud", automation_condition=ON_OTHER_DATA, kinds={"json"}, code_version="2"
+    io_manager_key="json",
+    group_name="tuning",
+    owners=OWNERS,
+    tags=tags("parameters"),
+    automation_condition=ON_OTHER_DATA,
+    kinds={"json"},
+    code_version="2",
 )
 def best_params(context: dg.AssetExecutionContext, tuning_results: pa.Table) -> dg.MaterializeResult[dict[str, Any]]:
-    """The configurations that the model averages, their decision threshold, and where they come from."""
+    """The configurations that the model averages, their decision threshold, and where they come from.
+
+    The page says which parameters won, by how much over the runner-up and over XGBoost's defaults, and from which
+    probability on a transaction is called a fraud.
+    """
     from fraud_assets.ml.result_grid import Preference, best_trial, members
 
     validate_run_config(context)
@@ -221,6 +256,7 @@ def best_params(context: dg.AssetExecutionContext, tuning_results: pa.Table) -> 
         data_version=dg.DataVersion(digest(value)),
         metadata={
             "best trial": best["name"],
+            "MLflow parent run": link(info["mlflow_url"], info["mlflow_parent_run_id"]),
             "best params": dg.MetadataValue.json(best["params"]),
             "members of the model": table(_shares(value["members"])),
             f"{metric} ({better} is better)": value["score"],

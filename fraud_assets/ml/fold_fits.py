@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Where a fit stops early: a score after every round would cost more than the round.
 ROUNDS_A_SCORE = 10
+# Of a curve by boosting round at most so many points are told.
+MOST_POINTS = 100
 
 
 class FoldRows(Protocol):
@@ -48,11 +50,14 @@ class OutOfFold:
         predictions: for each fold the probabilities of its validating rows, float32.
         rounds: the boosting rounds of every fold's fit; where it stops early, those that the folds together chose.
         fit_seconds: what fitting took, without resampling and binning, which trials share.
+        curve: the mean over folds of the average precision after so many rounds, as (rounds, score), where fits stop
+            early and it is known anyway; at most `MOST_POINTS`, evenly spread, the last one among them.
     """
 
     predictions: list[np.ndarray]
     rounds: int
     fit_seconds: float
+    curve: list[tuple[int, float]] = field(default_factory=list)
 
 
 class FoldFits:
@@ -87,6 +92,13 @@ class FoldFits:
     def best_rounds(self) -> int:
         """The number of rounds that predicts: where fits stop early the best so far, else all."""
         return ROUNDS_A_SCORE * (1 + int(np.argmax(self._means))) if self._means else self.rounds
+
+    @property
+    def curve(self) -> list[tuple[int, float]]:
+        """See `OutOfFold.curve`."""
+        points = [(ROUNDS_A_SCORE * (i + 1), mean) for i, mean in enumerate(self._means)]
+        every = -(-len(points) // MOST_POINTS) or 1
+        return points[::-1][::every][::-1]
 
     def advance(self, rounds: int | None = None) -> None:
         """Fit on until there are so many rounds, or to the end if None."""
@@ -129,4 +141,4 @@ class FoldFits:
             if not ((probability >= 0) & (probability <= 1)).all():
                 told = dict(self._params)
                 raise FloatingPointError(f"fold {fold}: the model predicts NaN, or no probabilities, for {told}")
-        return OutOfFold(predictions, used, self._seconds)
+        return OutOfFold(predictions, used, self._seconds, self.curve)

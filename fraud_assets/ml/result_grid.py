@@ -97,6 +97,22 @@ def rank(grid: pd.DataFrame, preference: Preference) -> pd.DataFrame:
     return finished.iloc[np.argsort(-np.array(values), kind="stable")]
 
 
+def best_so_far(grid: pd.DataFrame, metric: Metric) -> list[tuple[int, float]]:
+    """The best value of `metric` among the finished ones of the first n trials, as (n, value), wherever it gets better.
+
+    The last point is that of all trials, so that a curve goes to its end.
+    """
+    best: list[tuple[int, float]] = []
+    sign = 1 if direction(metric) == "max" else -1
+    values = grid[metric].where(grid["status"] == "finished").tolist()
+    for n, value in enumerate(values, start=1):
+        if np.isfinite(value) and (not best or sign * value > sign * best[-1][1]):
+            best.append((n, value))
+    if best and best[-1][0] < len(values):
+        best.append((len(values), best[-1][1]))
+    return best
+
+
 def kind(params: str) -> str:
     """What kind of model a configuration (the grid's JSON) makes: trials of one kind resemble each other."""
     return str(json.loads(params).get("booster", "gbtree"))

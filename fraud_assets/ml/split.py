@@ -120,6 +120,11 @@ class Split:
         ]
 
     @property
+    def fit_names(self) -> list[str]:
+        """The columns of `to_arrow` that say which rows fit, in the order of `fits`."""
+        return [f"fits_{name}" for name in (*_fold_names(self.roles), HOLDOUT)]
+
+    @property
     def version(self) -> str:
         """Digest of the data's version and every row's use; settings that make no difference leave no trace."""
         codes, names = pd.factorize(self.roles)
@@ -128,11 +133,10 @@ class Split:
 
     def to_arrow(self) -> pa.Table:
         """A table of `row_id`, `role` and a column for each fit, with the settings in its metadata."""
-        names = [f"fits_{name}" for name in (*_fold_names(self.roles), HOLDOUT)]
         columns = {
             "row_id": np.arange(len(self.roles)),
             "role": pa.DictionaryArray.from_arrays(*pd.factorize(self.roles)),
-            **dict(zip(names, self.fits.T, strict=True)),
+            **dict(zip(self.fit_names, self.fits.T, strict=True)),
         }
         info = {"settings": asdict(self.settings), "strategy": self.strategy, "reason": self.reason}
         return with_info(pa.table(columns), {**info, "data_version": self.data_version})

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fraud_assets.ml.estimator import FraudClassifier
-from fraud_assets.ml.uri import without_credentials
 from fraud_assets.resources.environment import defaults_in_environment
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
 from fraud_assets.resources.model_registry import CHAMPION
@@ -69,8 +68,7 @@ def load_champion(tracking: MlflowTracking, version: int | None = None) -> Champ
         defaults_in_environment({"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}),
     ):
         classifier = FraudClassifier.load(Path(mlflow.artifacts.download_artifacts(saved, dst_path=folder)))
-    server = without_credentials(tracking.uri).rstrip("/") if tracking.uri.startswith("http") else None
-    return Champion(name, number, classifier, f"{server}/#/models/{name}/versions/{number}" if server else None)
+    return Champion(name, number, classifier, tracking.version_url(name, number))
 
 
 def _find(client: "MlflowClient", name: str, version: int | None) -> int:

@@ -23,7 +23,7 @@ from fraud_assets.resources.distributed_fit import FitRequest, Fitted, fit_folds
 from fraud_assets.resources.feature_blocks import FeatureBlocks, encode
 from fraud_assets.resources.stored_features import StoredFeatures
 from fraud_assets.resources.telling_trial import TellingTrial
-from fraud_assets.resources.trials import COMPLETE, OUT_OF_FOLD
+from fraud_assets.resources.trials import COMPLETE, CURVE, OUT_OF_FOLD
 
 # Where there are few row groups: so that a fold that fits on a part of the time span has rows for each worker.
 _BLOCKS_A_WORKER = 8
@@ -85,7 +85,7 @@ class DistributedTrial(TellingTrial):
         self._predictions = np.concatenate(unseen.predictions).astype(np.float32)
         result = trial_result(self._study, unseen)
         self.require_finite(result)
-        return {**result, "machines": fitted.machines, COMPLETE: True, "done": True}
+        return {**result, "machines": fitted.machines, CURVE: unseen.curve, COMPLETE: True, "done": True}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         if self._predictions is not None:  # Tune asks a failed trial for one too

@@ -24,6 +24,8 @@ _ERROR_LENGTH = 5000
 _PAGE = 1000
 _ANSWERS_LOST = 5
 _TRIAL_ID = "trial_id"
+# A name of its own: MLflow shows the last value of a metric, and a trial is judged by its best rounds.
+_BY_ROUND = "average_precision_by_round"
 
 
 class ChildRuns:
@@ -136,7 +138,10 @@ class ChildRuns:
             tags.append(RunTag("pruned", "true"))
         self._client.log_batch(
             run_id,
-            metrics=[Metric(name, value, trial.at, 0) for name, value in trial.metrics.items()],
+            metrics=[
+                *(Metric(name, value, trial.at, 0) for name, value in trial.metrics.items()),
+                *(Metric(_BY_ROUND, score, trial.at, int(rounds)) for rounds, score in trial.curve),
+            ],
             params=[Param(name, str(value)) for name, value in params.items()],
             tags=tags,
         )

@@ -2,8 +2,9 @@
 
 import os
 import tempfile
+import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,13 @@ from fraud_assets.resources.mlflow_children import ChildRuns
 from fraud_assets.resources.model_registry import ModelRegistry
 from fraud_assets.resources.object_store import DEFAULT_FOLDER
 from fraud_assets.resources.owner import Owner
+from fraud_assets.resources.provenance import dagster_run_url, source_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _DAGSTER_RUN_ID = "dagster_run_id"  # dagster-mlflow's tag for the run that it belongs to
+_EXPERIMENT_KIND = "mlflow.experimentKind"  # its UI's
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,14 @@ class ParentRun:
         for name, value in tags.items():
             self.client.set_tag(self.run_id, name, value)
 
+    def describe(self, text: str, dagster_run_id: str) -> None:
+        """Say on the run's page in MLflow what it came to, in Markdown, and which Dagster run said so."""
+        from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+
+        url = dagster_run_url(dagster_run_id)
+        run = f"[{dagster_run_id}]({url})" if url else dagster_run_id
+        self.set_tags({MLFLOW_RUN_NOTE: f"{text}\n\nDagster run: {run}"})
+
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log parameters; MLflow refuses another value for one that the run has."""
         from mlflow.entities import Param
@@ -64,6 +75,16 @@ class ParentRun:
         import mlflow
 
         mlflow.log_metrics(dict(metrics), run_id=self.run_id)
+
+    def log_curve(self, name: str, points: Sequence[tuple[int, float]]) -> None:
+        """Log the values of a metric by step, as (step, value), for MLflow to draw."""
+        from mlflow.entities import Metric
+        from mlflow.utils.validation import MAX_METRICS_PER_BATCH
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, step) for step, value in points]
+        for i in range(0, len(metrics), MAX_METRICS_PER_BATCH):
+            self.client.log_batch(self.run_id, metrics=metrics[i : i + MAX_METRICS_PER_BATCH])
 
     def log_files(self, files: Mapping[str, bytes]) -> None:
         """Log files by their names, such as `plots/roc.png`, all in one go."""
@@ -91,6 +112,15 @@ class ParentRun:
             source = resolve_dataset_source(dataset.source)
         # MLflow's dataset of a DataFrame would make one of all rows.
         mlflow.log_input(MetaDataset(source, "raw_dataset", dataset.version, schema), context="training")
+
+
+def _import_dagster_mlflow() -> Any:
+    """Its class `MlFlow`, without the warning of its own use of a decorator that is in beta."""
+    # For good, and not in `catch_warnings`, which another thread would undo: see `MlflowTracking.prepare`.
+    warnings.filterwarnings("ignore", "Function `_create_mlflow_run_hook` is currently in beta", dg.BetaWarning)
+    from dagster_mlflow.resources import MlFlow
+
+    return MlFlow
 
 
 def _mlflow_type(kind: pa.DataType) -> str:
@@ -133,8 +163,7 @@ class MlflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         It takes seconds, and every run needs it: for whoever waits for something else meanwhile.
         """
-        import dagster_mlflow.resources  # noqa: F401
-
+        _import_dagster_mlflow()
         self._prepare_experiment()
 
     @contextmanager
@@ -153,6 +182,8 @@ class MlflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         import mlflow
 
+        # MLflow looks for a commit, and warns where no git is installed.
+        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
         # Inherited from whatever started this process, it would take the place of the run that is asked for.
         os.environ.pop("MLFLOW_RUN_ID", None)
         self._prepare_experiment()
@@ -161,9 +192,11 @@ class MlflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
             self.end_abandoned(context.instance)
         before = mlflow.MlflowClient(self.uri).get_run(run_id) if run_id is not None else None
         given = {**owner_tag(Owner.this_process(context.run.run_id if context.run else "")), **(tags or {})}
+        if before is None:
+            given = {**source_tags(), **given}
         with self._dagster_mlflow(run_id, name, given) as tracking:
             info = tracking.active_run().info
-            parent = ParentRun(info.run_id, info.experiment_id, tracking.tracking_client, self._url(info))
+            parent = ParentRun(info.run_id, info.experiment_id, tracking.tracking_client, self._run_url(info))
             if before is not None:
                 # dagster-mlflow renames a run that it goes on with after its job, and takes over its Dagster run's id.
                 parent.client.update_run(parent.run_id, name=name or before.info.run_name)
@@ -237,12 +270,12 @@ class MlflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         import mlflow
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", dg.BetaWarning)
-            from dagster_mlflow.resources import MlFlow
-
+        MlFlow = _import_dagster_mlflow()
         mlflow.set_tracking_uri(self.uri)
-        mlflow.set_experiment(self.experiment)
+        experiment = mlflow.set_experiment(self.experiment)
+        if _EXPERIMENT_KIND not in experiment.tags:
+            # Otherwise MLflow's UI asks, or guesses that it is about language models.
+            mlflow.set_experiment_tag(_EXPERIMENT_KIND, "custom_model_development")
         try:
             with ended_with_the_run():
                 if run_id is None:
@@ -309,8 +342,14 @@ class MlflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
             # MLflow's own default is ./mlruns in the working directory.
             client.create_experiment(self.experiment, artifact_location=(folder / "mlartifacts").as_uri())
 
-    def _url(self, info: Any) -> str | None:
-        if not self.uri.startswith("http"):
-            return None
-        server = without_credentials(self.uri).rstrip("/")
-        return f"{server}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
+    def version_url(self, name: str, version: int) -> str | None:
+        """The page of a version of a registered model where the server has one, else None."""
+        return None if self._server is None else f"{self._server}/#/models/{name}/versions/{version}"
+
+    def _run_url(self, info: Any) -> str | None:
+        return self._server and f"{self._server}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
+
+    @property
+    def _server(self) -> str | None:
+        """The address of the UI; a database has none."""
+        return without_credentials(self.uri).rstrip("/") if self.uri.startswith("http") else None

@@ -117,8 +117,10 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
     )
 
     @contextmanager
-    def connect(self, meanwhile: Callable[[], object] | None = None) -> Iterator[None]:
+    def connect(self, meanwhile: Callable[[], object] | None = None) -> Iterator[str | None]:
         """Be connected to Ray; what was started here is shut down at the end, what was found is left as it was.
+
+        Yields the address of Ray's dashboard, None where none runs.
 
         Args:
             meanwhile: imports, or the like, that a thread does while Ray starts: that is seconds of waiting for other
@@ -131,7 +133,7 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
             import ray
 
             if ray.is_initialized():
-                yield
+                yield None
                 return
             address = self.address or os.environ.get("RAY_ADDRESS")
             if address:
@@ -140,7 +142,7 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
             local: dict[str, Any] = {"num_cpus": self.num_cpus, "include_dashboard": self.dashboard}
             try:
                 with kept_handlers(), _in_a_thread(None if address else meanwhile):
-                    ray.init(
+                    ray_context = ray.init(
                         address or "local",
                         runtime_env=self.runtime_env or None,
                         log_to_driver=False,
@@ -149,8 +151,9 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
                     )
             except ConnectionError as error:
                 raise ConnectionError(f"Ray at {address} can't be reached ({error}): check RAY_ADDRESS") from error
+            dashboard = ray_context.dashboard_url
             try:
-                yield
+                yield f"http://{dashboard}" if dashboard and "://" not in dashboard else dashboard or None
             finally:
                 ray.shutdown()
 

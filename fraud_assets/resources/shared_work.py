@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import ray
@@ -24,7 +25,7 @@ class Scored:
         predictions: those for the validating rows of all folds, shape (rows,), float32.
     """
 
-    result: dict[str, float]
+    result: dict[str, Any]
     predictions: np.ndarray
 
 

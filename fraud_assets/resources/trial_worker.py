@@ -22,6 +22,7 @@ from fraud_assets.resources.shared_work import Scored
 from fraud_assets.resources.telling_trial import TellingTrial
 from fraud_assets.resources.trials import (
     COMPLETE,
+    CURVE,
     OUT_OF_FOLD,
     ROUNDS_TRAINED,
 )
@@ -75,8 +76,9 @@ class FraudTrial(TellingTrial):
         fits.advance(None if pruning is None else pruning.milestone_after(fits.rounds))
         unseen = fits.out_of_fold()
         if not fits.finished:
-            return partial_result(self._study, unseen, self._metric) | {ROUNDS_TRAINED: fits.rounds}
-        result = {**trial_result(self._study, unseen), ROUNDS_TRAINED: fits.rounds}
+            partial = partial_result(self._study, unseen, self._metric)
+            return {**partial, ROUNDS_TRAINED: fits.rounds, CURVE: unseen.curve}
+        result = {**trial_result(self._study, unseen), ROUNDS_TRAINED: fits.rounds, CURVE: unseen.curve}
         self.require_finite(result)
         scored = Scored(result, np.concatenate(unseen.predictions).astype(np.float32))
         self._shared.keep.remote(key, scored)

@@ -1,7 +1,7 @@
 """A trial as the rest of the project sees it, whatever runs it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -13,6 +13,8 @@ OUT_OF_FOLD = "out_of_fold.npy"
 # What a trial reports of itself: whether it came to its end, and of how many boosting rounds its numbers tell.
 COMPLETE = "complete"
 ROUNDS_TRAINED = "rounds_trained"
+# Average precision by boosting round; see `ml.fold_fits.OutOfFold`.
+CURVE = "curve"
 # What went wrong, as text: the result of a trial that raised something.
 ERROR = "error"
 
@@ -31,6 +33,7 @@ class TrialRecord:
         seconds: wall clock of the trial, resampling and fitting together.
         error: of a failed trial: what went wrong in the first line, then the traceback.
         checkpoint: of a finished trial: path of the folder with `OUT_OF_FOLD`, in the experiment's file system.
+        curve: average precision over folds after so many boosting rounds, as (rounds, score), where the trial knows it.
         at: when it got this status, as far as the driver heard of it; milliseconds since the epoch, as MLflow counts.
     """
 
@@ -41,6 +44,7 @@ class TrialRecord:
     seconds: float | None = None
     error: str | None = None
     checkpoint: str | None = None
+    curve: Sequence[Sequence[float]] = field(default_factory=list)
     at: int = field(default_factory=lambda: int(time.time() * 1000), compare=False)
 
     @property

@@ -11,6 +11,7 @@ from ray.tune.experiment import Trial
 from fraud_assets.resources.telling_trial import describe
 from fraud_assets.resources.trials import (
     COMPLETE,
+    CURVE,
     ERROR,
     ROUNDS_TRAINED,
     TrialListener,
@@ -94,7 +95,7 @@ class ListenerCallback(tune.Callback):
             status = "stopped"  # between its result and its checkpoint
         metrics = reported(result) if status in ("finished", "pruned") else {}
         more = {"seconds": result.get("time_total_s"), "checkpoint": checkpoint, "error": result.get(ERROR)}
-        self._ended(trial, status, metrics, **more)
+        self._ended(trial, status, metrics, curve=result.get(CURVE, []) if metrics else [], **more)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._ended(trial, "failed", error=_error_of(trial))

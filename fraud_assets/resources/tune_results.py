@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fraud_assets.resources.object_store import Location, explain_errors
-from fraud_assets.resources.trials import ERROR, OUT_OF_FOLD, TrialRecord
+from fraud_assets.resources.trials import CURVE, ERROR, OUT_OF_FOLD, TrialRecord
 
 if TYPE_CHECKING:
     from ray.tune import ResultGrid
@@ -47,7 +47,8 @@ def records(grid: "ResultGrid", suggested: Suggested) -> list[TrialRecord]:
         params = result.config if result.config is not None else suggested.params.get(trial_id, {})
         checkpoint = result.checkpoint.path if status == "finished" else None
         seconds = values.get("time_total_s")
-        found.append(TrialRecord(trial_id, dict(params), status, metrics, seconds, error, checkpoint))
+        curve = values.get(CURVE, []) if metrics else []
+        found.append(TrialRecord(trial_id, dict(params), status, metrics, seconds, error, checkpoint, curve))
     return found
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fraud_assets.ml.booster import predict_booster, train_booster, with_rounds
+from fraud_assets.ml.evaluate import average_precision
 from fraud_assets.ml.fold_fits import ROUNDS_A_SCORE, FoldFits
 from fraud_assets.ml.split import SplitSettings
 from fraud_assets.ml.study import StudyData
@@ -89,3 +90,27 @@ def test_early_stopping_scores_whole_tens_wherever_steps_end() -> None:
     fits = FoldFits(EARLY, MATRICES)
     fits.advance(13)
     assert (fits.rounds, fits.best_rounds) == (13, ROUNDS_A_SCORE)
+
+
+def test_the_curve_is_the_mean_average_precision_by_round_and_its_best_point_is_what_predicts() -> None:
+    unseen = ended(EARLY).out_of_fold()
+    rounds, scores = zip(*unseen.curve, strict=True)
+    assert rounds == tuple(range(ROUNDS_A_SCORE, rounds[-1] + 1, ROUNDS_A_SCORE))
+    assert rounds[int(np.argmax(scores))] == unseen.rounds
+    folds = zip(MATRICES.study.folds, unseen.predictions, strict=True)
+    assert max(scores) == pytest.approx(
+        np.mean([average_precision(MATRICES.study.y[validate], p) for (_, validate), p in folds])
+    )
+
+
+def test_there_is_no_curve_where_nothing_is_scored_on_the_way() -> None:
+    assert ended({"n_estimators": 30}).out_of_fold().curve == []
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = ended(EARLY).curve
+    monkeypatch.setattr("fraud_assets.ml.fold_fits.MOST_POINTS", 3)
+    thinned = ended(EARLY).curve
+    assert len(thinned) <= 3 < len(whole)
+    assert thinned[-1] == whole[-1]
+    assert set(thinned) <= set(whole)

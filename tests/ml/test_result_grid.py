@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from fraud_assets.ml.evaluate import METRICS, Metric, direction
-from fraud_assets.ml.result_grid import Preference, best_trial, grid_frame, members, rank
+from fraud_assets.ml.result_grid import Preference, best_so_far, best_trial, grid_frame, members, rank
 from fraud_assets.ml.schema import DataError
 
 F1 = Preference("f1")
@@ -193,3 +193,21 @@ def test_members_are_the_trials_with_a_weight_and_have_the_rounds_that_were_chos
             "params": PARAMS,
         },
     ]
+
+
+def test_the_best_so_far_is_told_where_it_gets_better_and_at_the_end() -> None:
+    scores = [
+        ("failed", None),
+        ("finished", 0.2),
+        ("finished", 0.1),
+        ("pruned", 0.9),
+        ("finished", 0.3),
+        ("stopped", None),
+    ]
+    grid = pd.DataFrame(
+        {"status": [status for status, _ in scores], "f1": [value for _, value in scores]}
+        | {"log_loss": [value for _, value in scores]}
+    ).astype({"f1": float, "log_loss": float})
+    assert best_so_far(grid, "f1") == [(2, 0.2), (5, 0.3), (6, 0.3)]
+    assert best_so_far(grid, "log_loss") == [(2, 0.2), (3, 0.1), (6, 0.1)]
+    assert best_so_far(grid.iloc[:1], "f1") == []
