@@ -1,7 +1,8 @@
 # make materialize   the whole graph on generated data, then where to look
 # make dev           the Dagster UI, and MLflow's beside it
 # make stack         the services of deploy/compose as plain processes, with generated data, until Ctrl-C
-# make test          lint, types, fast and integration tests
+# make test          lint, types, fast and integration tests: a quarter of an hour
+# make test-long     outages one by one, the UI in a browser, the whole stack, each example: as long again
 # make bench         what speed and search are worth, each figure against another side: three quarters of an hour
 # make bench-handbook  the Fraud Detection Handbook's protocol, five seeds: half an hour or more
 # make bench-growth  what a row costs from 50,000 to 1,750,000 rows, in seconds and memory: a quarter of an hour
@@ -19,7 +20,7 @@ export DAGSTER_HOME ?= $(HOME_FOLDER)/dagster_home
 
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: materialize dev test lint types test-fast test-integration bench bench-handbook bench-growth faults soak stack honesty lock clean
+.PHONY: materialize dev test lint types test-fast test-integration test-long bench bench-handbook bench-growth faults soak stack honesty lock clean
 
 .venv/runtime: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.11"'
@@ -68,8 +69,13 @@ test-fast: .venv/development
 
 # Most of their time is waiting for processes that start; a file's servers and Ray are started once.
 test-integration: .venv/development
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "integration and not cluster"
-	$(BIN)/pytest -q -m cluster
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "integration and not cluster and not long"
+	$(BIN)/pytest -q -m "cluster and not long"
+
+# What would make `test` longer than a quarter of an hour.
+test-long: .venv/development
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "long and not cluster"
+	$(BIN)/pytest -q -m "long and cluster"
 
 # A part of it: make bench BENCH="-k overhead"; the options are in benchmarks/README.md.
 bench: .venv/bench

@@ -123,6 +123,7 @@ def test_a_model_without_signal_is_not_promoted_even_as_the_first(
     assert champion(work)["reason"] == "checks have failed: fraud_model:signal"
 
 
+@pytest.mark.long
 def test_who_comes_second_is_compared_with_the_winner_of_the_first(
     work: Path, embedded_mlflow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

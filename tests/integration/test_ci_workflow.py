@@ -13,7 +13,7 @@ import yaml
 from tests.integration.graph import Workplace, stored_json, workplace
 from tests.servers import REPOSITORY
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 WORKFLOW = REPOSITORY / "deploy" / "ci" / "fraud-model.yml"
 

@@ -8,7 +8,7 @@ from tests.integration.graph import stored_json, the_study, workplace
 from tests.integration.transactions import ROLES, write_transactions
 from tests.servers import REPOSITORY
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 
 @pytest.mark.parametrize("space", ["my_space:shallow_trees", "my_resampler:with_jitter"])

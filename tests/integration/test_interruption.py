@@ -39,7 +39,12 @@ def sigterm(process: "subprocess.Popen[str]") -> None:
 
 @pytest.mark.parametrize(
     ("interrupt", "executor"),
-    [(ctrl_c, "multiprocess"), (sigterm, "multiprocess"), (terminate, "in_process"), (sigterm, "in_process")],
+    [
+        (ctrl_c, "multiprocess"),
+        pytest.param(sigterm, "multiprocess", marks=pytest.mark.long),
+        (terminate, "in_process"),
+        pytest.param(sigterm, "in_process", marks=pytest.mark.long),
+    ],
 )
 def test_a_tuning_that_is_interrupted_leaves_nothing_running(
     tmp_path: Path, executor: str, interrupt: Callable[["subprocess.Popen[str]"], None]

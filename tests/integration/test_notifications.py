@@ -9,7 +9,7 @@ from tests.integration.dev_server import Dev, dagster_dev, until
 from tests.integration.graph import Workplace, workplace
 from tests.webhook_server import TOKEN, Answer, webhook_server
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 
 def ticks(place: Workplace) -> list[InstigatorTick]:

@@ -145,6 +145,7 @@ def log_of(
     return process.returncode, "".join(log)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_search_that_is_interrupted_and_gone_on_with_has_each_trial_once(tmp_path: Path, number: int) -> None:
     url = f"sqlite:///{tmp_path / 'study.db'}"
@@ -170,6 +171,7 @@ def test_a_search_that_is_interrupted_and_gone_on_with_has_each_trial_once(tmp_p
     assert len(others) <= 2, "no more than were under way"
 
 
+@pytest.mark.long
 @_WITH_POSTGRES
 def test_a_database_that_crashes_in_the_middle_costs_no_trial(tmp_path: Path) -> None:
     with postgres() as database, workplace(tmp_path, **{STORAGE: database.uri}) as place:
@@ -187,6 +189,7 @@ def test_a_database_that_crashes_in_the_middle_costs_no_trial(tmp_path: Path) ->
         assert len(study.trials) == TRIALS
 
 
+@pytest.mark.long
 @_WITH_POSTGRES
 def test_a_database_that_stays_away_costs_a_warning_and_nothing_else(tmp_path: Path) -> None:
     with postgres() as database, workplace(tmp_path, **{STORAGE: database.uri}) as place:

@@ -70,6 +70,7 @@ def test_a_storage_that_is_away_for_a_while_costs_no_trial(tmp_path: Path, seawe
     assert [trial["status"] for trial in kept] == ["finished"] * TRIALS
 
 
+@pytest.mark.long
 def test_mlflow_that_is_away_for_a_while_misses_nothing(tmp_path: Path, mlflow_server: str) -> None:
     before = {run.info.run_id for run in mlflow_runs(mlflow_server)}
     with line_to(mlflow_server) as line:
@@ -89,6 +90,7 @@ def test_mlflow_that_is_away_for_a_while_misses_nothing(tmp_path: Path, mlflow_s
     assert all(child.data.metrics and child.data.params for child in children)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("initdb") is None, reason="PostgreSQL is not installed")
 def test_a_database_behind_mlflow_that_crashes_and_comes_back_misses_nothing(tmp_path: Path) -> None:
     server_folder = tmp_path / "mlflow"
@@ -110,6 +112,7 @@ def test_a_database_behind_mlflow_that_crashes_and_comes_back_misses_nothing(tmp
     assert all(child.data.metrics and child.data.params for child in children)
 
 
+@pytest.mark.long
 def test_mlflow_that_is_gone_fails_the_run_and_a_later_one_completes_the_record(
     tmp_path: Path, mlflow_server: str
 ) -> None:

@@ -31,6 +31,7 @@ def space(trial):
 """
 
 
+@pytest.mark.long
 def test_workers_find_a_users_resampler_and_a_limit_stops_it_before_any_run(tmp_path: Path) -> None:
     with workplace(tmp_path) as place:
         (place.folder / "thinning.py").write_text(MODULE)

@@ -146,6 +146,7 @@ def test_a_second_objective_leaves_a_pareto_front_and_a_limit_chooses_on_it(work
     assert "set second_limit to what can be reached" in run.messages["tuning_results"]
 
 
+@pytest.mark.long
 def test_trials_that_the_time_budget_ends_are_told_with_their_configuration_and_cost_no_other(
     work: Path, embedded_mlflow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

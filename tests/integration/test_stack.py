@@ -21,7 +21,7 @@ from tests.integration.graph import ASSETS, statuses, the_study
 from tests.integration.transactions import ROLES, transactions
 from tests.stack.stack import Stack, stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.cluster]
+pytestmark = [pytest.mark.integration, pytest.mark.cluster, pytest.mark.long]
 
 TRIALS = 2
 OVER = {"CANCELED", "FAILURE", "SUCCESS"}

@@ -16,7 +16,7 @@ from tests.integration.transactions import ROLES, write_transactions
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 _UI_S = 30
 _RUN_S = 300
