@@ -16,7 +16,7 @@ from tests.integration.graph import Workplace, statuses, the_study, workplace
 from tests.integration.transactions import ROLES, write_transactions
 from tests.servers import REPOSITORY, S3Server, free_ports
 
-pytestmark = [pytest.mark.integration, pytest.mark.cluster]
+pytestmark = [pytest.mark.integration, pytest.mark.cluster, pytest.mark.long]
 
 KUBERAY = REPOSITORY / "deploy" / "kuberay"
 TRIALS = 24

@@ -11,7 +11,7 @@ import pytest
 from tests.bench_data import HANDBOOK, bench_file
 from tests.integration.graph import Workplace, holdout, the_study, workplace
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 CONFIG = """
 ops:

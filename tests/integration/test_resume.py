@@ -7,7 +7,7 @@ import pytest
 from tests.integration.graph import workplace
 from tests.integration.transactions import ROLES, write_transactions
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 
 def test_after_the_end_the_same_command_is_another_search(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.graph import statuses, the_study, workplace
 from tests.integration.transactions import ROLES, write_transactions
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 # As long as the second run takes to start, and to see that the first one lives.
 TRIALS = 250

@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("--history", type=int, default=30, help="days that are there at first")
     parser.add_argument("--days", type=int, default=18, help="days that are delivered")
     parser.add_argument("--change", type=int, default=7, help="delivery from which on the pattern of fraud is another")
-    parser.add_argument("--every", type=float, default=15, help="seconds between two deliveries")
+    parser.add_argument("--every", type=float, default=20, help="seconds between two deliveries")
     parser.add_argument("--seed", type=int, default=0, help="of the simulation")
     options = parser.parse_args()
     world = World(options.history, options.days, options.change, options.seed)
