@@ -141,6 +141,10 @@ class Search:
             "the children have metrics": all(run.data.metrics and run.data.params for run in children),
         }
         self.violations += [f"{what} does not hold" for what, holds in held.items() if not holds]
+        self.violations += [
+            f"trial {trial['name']} is {trial['status']}: {str(trial['error'])[:600]}"
+            for trial in grid[grid["status"] != "finished"].to_dict("records")
+        ]
 
     def check_model(self) -> None:
         """What has to hold of the model that came of the search."""
