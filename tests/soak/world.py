@@ -13,8 +13,8 @@ from fraud_assets.ml.sample_data import SampleConfig, generate
 
 START = date(2025, 3, 1)
 # What a model learns of the first hardly tells the second.
-BEFORE = FraudMix(large_amounts=0.015, compromised_terminals=0.0, stolen_cards=0.0005)
-AFTER = FraudMix(large_amounts=0.0005, compromised_terminals=0.0, stolen_cards=0.02)
+BEFORE = FraudMix(large_amounts=0.03, compromised_terminals=0.0, stolen_cards=0.0005)
+AFTER = FraudMix(large_amounts=0.0005, compromised_terminals=0.0, stolen_cards=0.04)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class World:
     days: int
     change: int
     seed: int = 0
-    customers: int = 1200
+    customers: int = 2400
 
     def frame(self) -> pd.DataFrame:
         """All transactions, with the number of the day that each belongs to: 0 is the first of the history."""
