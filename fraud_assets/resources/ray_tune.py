@@ -172,7 +172,7 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
         from ray.tune.logger import JsonLoggerCallback
         from ray.tune.search import ConcurrencyLimiter
 
-        from fraud_assets.resources import shared_work, trial_worker, tune_callbacks
+        from fraud_assets.resources import lost_workers, shared_work, trial_worker, tune_callbacks
         from fraud_assets.resources.pruning import PrunedSearch, scheduler
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -258,6 +258,7 @@ class RayTune(dg.ConfigurableResource):  # type: ignore[type-arg]
             with (
                 plain_interrupts(),
                 trial_worker.no_keys_in_runtime_environments(),
+                lost_workers.retried_before_their_start(),
                 remembered_interrupts() as interrupts,
             ):
                 stop.interrupts = interrupts

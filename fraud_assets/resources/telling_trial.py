@@ -25,6 +25,9 @@ class TellingTrial(tune.Trainable):
         try:
             return self.fit_on()
         except RayTaskError as error:  # raised in the study's actor
+            if isinstance(error.cause, RayError):
+                # Ray's own: a machine or its object store went away under the actor, as when all is shut down.
+                raise
             return self._failed(describe(error))
         except RayError:
             raise

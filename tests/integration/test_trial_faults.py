@@ -6,12 +6,17 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from ray.exceptions import RayActorError, RaySystemError, RayTaskError
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
 
 from fraud_assets.assets.progress import ProgressLog
+from fraud_assets.resources.lost_workers import retried_before_their_start
 from fraud_assets.resources.telling_trial import TellingTrial
 from fraud_assets.resources.trials import ERROR, TrialRecord
 from tests.integration.graph import ASSETS, Outcome, materialize, statuses, the_study
@@ -152,3 +157,39 @@ def test_a_metric_that_is_no_number_is_a_failed_trial() -> None:
     result = NotANumber.step(NotANumber.__new__(NotANumber))
     assert result["done"]
     assert result[ERROR].startswith("FloatingPointError: f1 is nan: the trial can't be compared with others\n")
+
+
+class RaisedInTheActor(TellingTrial):
+    """Asks an actor that raises."""
+
+    objectives = ("f1",)
+    cause: Exception
+
+    def fit_on(self) -> dict[str, Any]:
+        raise RayTaskError("resampled", "Traceback", self.cause).as_instanceof_cause()
+
+
+def told_or_raised(cause: Exception) -> dict[str, Any]:
+    trial = RaisedInTheActor.__new__(RaisedInTheActor)
+    trial.cause = cause
+    return trial.step()
+
+
+def test_what_the_actor_raises_is_the_trials_result_unless_it_is_rays_own() -> None:
+    assert told_or_raised(ValueError("no such column"))[ERROR].startswith("ValueError: no such column")
+    with pytest.raises(RaySystemError):
+        told_or_raised(RaySystemError("the raylet is gone"))
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(RayActorError(), Trial.RUNNING), (ValueError("not of Ray"), Trial.PENDING)]
+)
+def test_a_trial_whose_worker_is_lost_before_it_starts_is_tried_again_as_one_that_runs(
+    error: Exception, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(TuneController, "_process_trial_failure", lambda self, trial, error: seen.append(trial.status))
+    controller = SimpleNamespace(_set_trial_status=lambda trial, new: setattr(trial, "status", new))
+    with retried_before_their_start():
+        TuneController._process_trial_failure(controller, SimpleNamespace(status=Trial.PENDING), error)
+    assert seen == [status]
