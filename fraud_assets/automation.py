@@ -9,7 +9,7 @@ from fraud_assets.assets.config import RawDatasetConfig, ScoredTransactionsConfi
 from fraud_assets.assets.dataset import dataset_source
 from fraud_assets.checks import DRIFT
 from fraud_assets.conditions import status_of
-from fraud_assets.object_watch import ObjectWatch
+from fraud_assets.object_watch import TAG_LENGTH, ObjectWatch
 from fraud_assets.resources.inventory import Inventory
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
 from fraud_assets.resources.new_data_policy import NewDataPolicy
@@ -139,7 +139,7 @@ def drift_sensor(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipR
     if drift.passed and compared:
         return dg.SkipReason(f"run {run.run_id} has found no drift")
     tags = {name: value for name, value in run.tags.items() if not name.startswith("dagster/")}
-    tags |= {"drift": (drift.description or "drift")[:250]}
+    tags |= {"drift": (drift.description or "drift")[:TAG_LENGTH]}
     return dg.RunRequest(
         run_key=run.run_id,
         job_name=retune_job.name,
@@ -148,26 +148,22 @@ def drift_sensor(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipR
     )
 
 
-def _end_abandoned(context: dg.RunStatusSensorContext, mlflow: MlflowTracking) -> dg.SkipReason:
-    ended = mlflow.end_abandoned(context.instance)
-    return dg.SkipReason(f"ended {len(ended)} MLflow runs that nothing works on any more: {', '.join(ended)}")
+def _ends_abandoned_runs(name: str, status: dg.DagsterRunStatus) -> dg.SensorDefinition:
+    """A sensor that ends the MLflow runs which a killed process of a run with this status has left RUNNING."""
+
+    @dg.run_status_sensor(
+        name=name,
+        run_status=status,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Ends the MLflow runs that a killed process of a {_ENDED[status]} run has left RUNNING.",
+    )
+    def ends_abandoned_runs(context: dg.RunStatusSensorContext, mlflow: MlflowTracking) -> dg.SkipReason:
+        ended = mlflow.end_abandoned(context.instance)
+        return dg.SkipReason(f"ended {len(ended)} MLflow runs that nothing works on any more: {', '.join(ended)}")
+
+    return ends_abandoned_runs
 
 
-@dg.run_status_sensor(
-    run_status=dg.DagsterRunStatus.FAILURE,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Ends the MLflow runs that a killed process of a failed run has left RUNNING.",
-)
-def mlflow_after_failure(context: dg.RunStatusSensorContext, mlflow: MlflowTracking) -> dg.SkipReason:
-    """Ends the MLflow runs that a killed process of a failed run has left RUNNING."""
-    return _end_abandoned(context, mlflow)
-
-
-@dg.run_status_sensor(
-    run_status=dg.DagsterRunStatus.CANCELED,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Ends the MLflow runs that a killed process of a canceled run has left RUNNING.",
-)
-def mlflow_after_cancel(context: dg.RunStatusSensorContext, mlflow: MlflowTracking) -> dg.SkipReason:
-    """Ends the MLflow runs that a killed process of a canceled run has left RUNNING."""
-    return _end_abandoned(context, mlflow)
+_ENDED = {dg.DagsterRunStatus.FAILURE: "failed", dg.DagsterRunStatus.CANCELED: "canceled"}
+mlflow_after_failure = _ends_abandoned_runs("mlflow_after_failure", dg.DagsterRunStatus.FAILURE)
+mlflow_after_cancel = _ends_abandoned_runs("mlflow_after_cancel", dg.DagsterRunStatus.CANCELED)

@@ -18,7 +18,7 @@ from fraud_assets.resources.object_store import StorageAwayError, check_access, 
 CONTENT_TAG = "fraud_assets/content"
 _SENSOR_TAG = "dagster/sensor_name"
 # Of a tag, so that the run's page stays readable.
-_TAG_LENGTH = 250
+TAG_LENGTH = 250
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -128,9 +128,9 @@ class ObjectWatch:
         context.log.info(f"asks for {self.job_name}: {told}")
         tags = {CONTENT_TAG: now, "dataset_uri": source.uri, "dataset_objects": str(len(objects))}
         tags |= {"new_rows": str(new.rows), "new_frauds": str(new.frauds)}
-        tags |= {f"{kind}_objects": names[:_TAG_LENGTH] for kind, names in new.named(source.path).items()}
+        tags |= {f"{kind}_objects": names[:TAG_LENGTH] for kind, names in new.named(source.path).items()}
         # An object that can't be read fails the run, with the reason: nobody would look for it in a tick.
-        tags |= {"problem": new.problems[0][:_TAG_LENGTH]} if new.problems else {}
+        tags |= {"problem": new.problems[0][:TAG_LENGTH]} if new.problems else {}
         request = dg.RunRequest(
             run_key=f"{now}-after-{last.run_id if last is not None else 'nothing'}",
             job_name=self.job_name,

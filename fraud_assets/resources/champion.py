@@ -3,15 +3,11 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fraud_assets.ml.estimator import FraudClassifier
 from fraud_assets.resources.environment import defaults_in_environment
 from fraud_assets.resources.mlflow_tracking import MlflowTracking
-from fraud_assets.resources.model_registry import CHAMPION
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from fraud_assets.resources.model_registry import CHAMPION, ModelRegistry, NoSuchVersionError
 
 # Where MLflow keeps the artifact "classifier" of `log_model` inside a model.
 _CLASSIFIER = "artifacts/classifier"
@@ -60,7 +56,7 @@ def load_champion(tracking: MlflowTracking, version: int | None = None) -> Champ
     # Artifacts of a registered model are looked up by MLflow's global setting.
     mlflow.set_tracking_uri(tracking.uri)
     name = tracking.registered_model
-    number = _find(mlflow.MlflowClient(), name, version)
+    number = _find(tracking.registry(), version)
     saved = f"models:/{name}/{number}/{_CLASSIFIER}"
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -71,21 +67,19 @@ def load_champion(tracking: MlflowTracking, version: int | None = None) -> Champ
     return Champion(name, number, classifier, tracking.version_url(name, number))
 
 
-def _find(client: "MlflowClient", name: str, version: int | None) -> int:
+def _find(registry: ModelRegistry, version: int | None) -> int:
     """The number of the version that is asked for."""
-    from mlflow.exceptions import MlflowException
-    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
-
+    if version is None:
+        champion = registry.version_of(CHAMPION)
+        if champion is None:
+            raise NoChampionError(
+                f"no version of {registry.name} bears the alias '{CHAMPION}': materialize champion_model first"
+            )
+        return champion
     try:
-        if version is None:
-            return int(client.get_model_version_by_alias(name, CHAMPION).version)
-        return int(client.get_model_version(name, str(version)).version)
-    except MlflowException as error:
-        # An alias that no version bears is told as an invalid value.
-        if error.error_code not in map(ErrorCode.Name, (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)):
-            raise
-        if version is None:
-            what = f"no version of {name} bears the alias '{CHAMPION}': materialize champion_model first"
-        else:
-            what = f"{name} has no version {version}: name one that MLflow lists, or none for the champion"
-        raise NoChampionError(what) from error
+        registry.run_id(version)
+    except NoSuchVersionError as error:
+        raise NoChampionError(
+            f"{registry.name} has no version {version}: name one that MLflow lists, or none for the champion"
+        ) from error
+    return version

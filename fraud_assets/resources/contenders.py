@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow import fs
 
 from fraud_assets.ml.challenge import Contender
@@ -22,7 +20,9 @@ from fraud_assets.resources.object_store import (
     ObjectStore,
     explain_errors,
     read_object,
+    read_table,
     replace_object,
+    replace_table,
 )
 
 _ABOUT = "contender.json"
@@ -63,8 +63,8 @@ class ContenderFolder:
             judged.save(Path(name))
             for file in Path(name).iterdir():
                 replace_object(self.location.child(_CLASSIFIER, file.name), file.read_bytes())
-        self._write(_SEEN, seen.to_arrow(), compression="none")  # hashes don't get smaller
-        self._write(_REFERENCE, Reference.of(dataset).to_arrow(), compression="zstd")
+        replace_table(self.location.child(_SEEN), seen.to_arrow(), compression="none")  # hashes don't get smaller
+        replace_table(self.location.child(_REFERENCE), Reference.of(dataset).to_arrow())
         # Last: where it is, all is.
         about = {"mlflow_run_id": run_id, "data_version": dataset.version}
         replace_object(self.location.child(_ABOUT), json.dumps(about).encode())
@@ -92,7 +92,7 @@ class ContenderFolder:
             with explain_errors(place):
                 fs.copy_files(place.path, name, place.filesystem, fs.LocalFileSystem())
             classifier = FraudClassifier.load(Path(name))
-        return Contender(classifier, SeenRows.from_arrow(self._read(_SEEN)))
+        return Contender(classifier, SeenRows.from_arrow(read_table(self.location.child(_SEEN))))
 
     def reference(self) -> Reference | None:
         """What is kept of the data that the version comes from; None where nothing is.
@@ -101,14 +101,6 @@ class ContenderFolder:
             StorageError: the storage refused it.
         """
         try:
-            return Reference.from_arrow(self._read(_REFERENCE))
+            return Reference.from_arrow(read_table(self.location.child(_REFERENCE)))
         except ObjectNotFoundError:
             return None
-
-    def _write(self, name: str, table: pa.Table, compression: str) -> None:
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression=compression)
-        replace_object(self.location.child(name), sink.getvalue().to_pybytes())
-
-    def _read(self, name: str) -> pa.Table:
-        return pq.read_table(pa.BufferReader(read_object(self.location.child(name))))

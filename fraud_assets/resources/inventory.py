@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow import fs
 
 from fraud_assets.ml.ingest.inspection import Inspection, inspect_object
@@ -17,8 +16,8 @@ from fraud_assets.resources.object_store import (
     ObjectNotFoundError,
     delete_object,
     explain_errors,
-    read_object,
-    replace_object,
+    read_table,
+    replace_table,
 )
 
 _SEEN = "seen.parquet"
@@ -98,19 +97,16 @@ class Inventory:
 
     def _read(self, name: str) -> list[Inspection]:
         try:
-            content = read_object(self.folder.child(name))
+            table = read_table(self.folder.child(name))
         except ObjectNotFoundError:
             return []
-        table = pq.read_table(pa.BufferReader(content))
         if table.column_names != [field.name for field in fields(Inspection)]:
             return []  # an earlier version's: all is read again
         return [Inspection(**row) for row in table.to_pylist()]
 
     def _write(self, name: str, state: Mapping[str, Inspection]) -> None:
         rows = [asdict(state[path]) for path in sorted(state)]
-        sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), sink, compression="zstd")
-        replace_object(self.folder.child(name), sink.getvalue().to_pybytes())
+        replace_table(self.folder.child(name), pa.Table.from_pylist(rows, schema=_SCHEMA))
 
 
 _TYPES = {str: pa.string(), int: pa.int64()}

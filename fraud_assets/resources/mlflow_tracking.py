@@ -19,6 +19,7 @@ from fraud_assets.ml.uri import without_credentials
 from fraud_assets.resources.interrupts import RunDiedError, ended_with_the_run
 from fraud_assets.resources.mlflow_abandoned import end_abandoned, owner_tag
 from fraud_assets.resources.mlflow_children import ChildRuns
+from fraud_assets.resources.mlflow_errors import found_or_none
 from fraud_assets.resources.model_registry import ModelRegistry
 from fraud_assets.resources.object_store import DEFAULT_FOLDER
 from fraud_assets.resources.owner import Owner
@@ -240,18 +241,13 @@ class MlflowTracking(dg.ConfigurableResource):  # type: ignore[type-arg]
             MlflowException: the server doesn't answer, or refuses.
         """
         import mlflow
-        from mlflow.exceptions import MlflowException
-        from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
         self._prepare_experiment()
         client = mlflow.MlflowClient(self.uri)
         if run_id is not None:
-            try:
-                if client.get_run(run_id).info.lifecycle_stage == "active":
-                    return run_id
-            except MlflowException as error:
-                if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-                    raise
+            run = found_or_none(lambda: client.get_run(run_id))
+            if run is not None and run.info.lifecycle_stage == "active":
+                return run_id
         experiment = client.get_experiment_by_name(self.experiment)
         if experiment is None:
             return None

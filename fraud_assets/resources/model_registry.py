@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fraud_assets.resources.mlflow_errors import found_or_none
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
@@ -35,16 +37,8 @@ class ModelRegistry:
         Raises:
             MlflowException: the server doesn't answer, or refuses.
         """
-        from mlflow.exceptions import MlflowException
-        from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
-
-        try:
-            aliases = self.client.get_registered_model(self.name).aliases
-        except MlflowException as error:
-            if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-                raise
-            return None
-        return int(aliases[alias]) if alias in aliases else None
+        model = found_or_none(lambda: self.client.get_registered_model(self.name))
+        return int(model.aliases[alias]) if model is not None and alias in model.aliases else None
 
     def run_id(self, version: int) -> str:
         """The MLflow run that logged a version.
@@ -82,12 +76,7 @@ class ModelRegistry:
             self.client.set_model_version_tag(self.name, str(version), tag, value)
 
     def _version(self, version: int) -> "ModelVersion":
-        from mlflow.exceptions import MlflowException
-        from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
-
-        try:
-            return self.client.get_model_version(self.name, str(version))
-        except MlflowException as error:
-            if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-                raise
-            raise NoSuchVersionError(f"the registry has no version {version} of {self.name}") from error
+        found = found_or_none(lambda: self.client.get_model_version(self.name, str(version)))
+        if found is None:
+            raise NoSuchVersionError(f"the registry has no version {version} of {self.name}")
+        return found

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyarrow import fs
 from pydantic import Field
 
@@ -274,6 +275,18 @@ def replacing(location: Location, incomplete: Location) -> Iterator[pa.NativeFil
             with suppress(OSError):
                 filesystem.delete_file(incomplete.path)
             raise
+
+
+def read_table(location: Location) -> pa.Table:
+    """The whole of a small Parquet object; errors as of `read_object`."""
+    return pq.read_table(pa.BufferReader(read_object(location)))
+
+
+def replace_table(location: Location, table: pa.Table, *, compression: str = "zstd") -> None:
+    """Write a small table as Parquet; whole or not at all, as `replace_object`."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression=compression)
+    replace_object(location, sink.getvalue().to_pybytes())
 
 
 def delete_object(location: Location) -> None:
